@@ -1,0 +1,48 @@
+"""Fine-tune pretrained models on your labelled data, from the raw file to an evaluated, saved, usable model.
+
+import luthier
+
+run = luthier.train("recipe.yaml", method="lora")
+run.predict(["works great"])
+run.evaluate("test")
+run.report()
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from luthier.errors import LuthierError as LuthierError
+    from luthier.pipeline import train as train
+    from luthier.recipe.schema import Recipe as Recipe
+    from luthier.run import Evaluation as Evaluation
+    from luthier.run import Run as Run
+    from luthier.run import open as open
+    from luthier.tasks import Prediction as Prediction
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "train": "luthier.pipeline",
+    "open": "luthier.run",
+    "Run": "luthier.run",
+    "Evaluation": "luthier.run",
+    "Prediction": "luthier.tasks",
+    "Recipe": "luthier.recipe.schema",
+    "LuthierError": "luthier.errors",
+}
+"""Public names and their modules; imported when first used, so that `import luthier` is instant."""
+
+__all__ = ["Evaluation", "LuthierError", "Prediction", "Recipe", "Run", "open", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'luthier' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,208 @@
+"""What the commands do, in terms of the library; results are printed on stdout."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import DataError, RecipeError, RunError
+from luthier.show import Console, print_table
+
+SHOWN_CLASSES = 12
+DEMO_TEXTS = {
+    "demo/reviews-en": [
+        "A wonderful film, I was smiling all the way home.",
+        "The battery died after two days.",
+        "Not bad at all, but far too long.",
+    ],
+    "demo/reviews-zh": ["房间很干净，服务也好，下次还来。", "质量太差了，用了两天就坏。", "书的内容还行，就是送货慢。"],
+}
+"""Texts that each demo predicts at its end."""
+
+DEMO_SETTINGS: dict[str, dict[str, Any]] = {
+    "demo/reviews-en": {"train": {"epochs": 2}},
+    "demo/reviews-zh": {"train": {"epochs": 1}, "data": {"max_length": 128, "rows": 6000}},
+}
+"""What makes each demo end within minutes on two cores."""
+
+
+def write_recipe(data: str, output: Path, force: bool) -> None:
+    """`luthier init`."""
+    from luthier.suggest import suggest
+
+    if output.exists() and not force:
+        raise RecipeError(f"{output} is there already; give another name with --output, or --force to overwrite it.")
+    output.write_text(suggest(data), encoding="utf-8")
+    print(f"Wrote {output}. Next: luthier check {output}, then luthier train {output}")
+
+
+def check_recipe(path: Path, overrides: Sequence[str]) -> None:
+    """`luthier check`."""
+    from accelerate import Accelerator
+
+    from luthier import tracking
+    from luthier.pipeline import get_ready
+    from luthier.prepare import prepare
+    from luthier.recipe.reading import read
+
+    recipe = read(path, overrides)
+    tracking.check(recipe)
+    console = Console()
+    with console.status("Reading the data"):
+        data = prepare(recipe)
+    ready = get_ready(recipe, data, Accelerator(cpu=True), console)
+    facts = data.facts
+    print(f"Columns: {facts['columns']['why']}")
+    print(f"Split: {facts['split']}; longest row that is read whole: {facts['max_length']} tokens")
+    _print_splits(facts)
+    trained = sum(one.numel() for one in ready.model.parameters() if one.requires_grad)
+    everything = sum(one.numel() for one in ready.model.parameters())
+    steps = -(-len(data.rows["train"]) // (recipe.train.batch_size * recipe.train.accumulation)) * recipe.train.epochs
+    print(
+        f"Model: {recipe.model}; {' + '.join(method.name for method in recipe.method)} trains {trained:,} of {everything:,} weights"
+    )
+    print(
+        f"Training: {steps} steps of {recipe.train.batch_size * recipe.train.accumulation} rows at a rate of {max(ready.rates.values()):g}"
+    )
+    print(f"The recipe is good. Next: luthier train {path}")
+
+
+def train_recipe(path: Path, overrides: Sequence[str], resume: bool, restart: bool) -> None:
+    """`luthier train`."""
+    from luthier.recipe.reading import read
+
+    if resume and restart:
+        raise RecipeError("--resume goes on with a run and --restart deletes it: give one of them.")
+    output = Path(read(path, overrides).output)
+    if resume and not (output / "recipe.yaml").is_file():
+        raise RunError(f"There is nothing to resume in {output}. Leave --resume away to start.")
+    from luthier.pipeline import train  # seconds of imports, which a mistake in the recipe need not wait for
+
+    summarise(train(path, *overrides, restart=restart))
+
+
+def summarise(run: Any) -> None:
+    """Print the table of a finished run and where everything is."""
+    if run.data["held_out"]:
+        _print_scores(run, run.data["held_out"])
+    print(f"Report: {run.path}/report.html")
+    print(f"Model:  {run.path}/model (loads with plain transformers)")
+    print(f'Next:   luthier predict {run.path} "some text"')
+
+
+def evaluate_run(path: Path, on: str, as_json: bool) -> None:
+    """`luthier evaluate`."""
+    from luthier.run import Run
+
+    run = Run(path)
+    if as_json:
+        print(json.dumps(asdict(run.evaluate(on)), indent=1))
+    else:
+        _print_scores(run, on or run.data["held_out"])
+
+
+def predict_with(path: Path, texts: Sequence[str], file: str, output: Path | None) -> None:
+    """`luthier predict`."""
+    from luthier.run import Run
+
+    if bool(texts) == bool(file):
+        raise DataError(
+            'Give texts or a file: luthier predict RUN "a text", or luthier predict RUN --file new.csv --output out.csv'
+        )
+    run = Run(path)
+    if file:
+        target = output or Path(file).with_suffix(".predicted.csv")
+        print(f"Wrote {run.predict_file(file, target):,} rows to {target}")
+    else:
+        _print_predictions(run, texts)
+
+
+def run_demo(name: str, overrides: Sequence[str]) -> None:
+    """`luthier demo`: from the download to predictions."""
+    from luthier.pipeline import train
+
+    if name not in DEMO_TEXTS:
+        raise DataError(f"There is no demo {name!r}; there are {' and '.join(DEMO_TEXTS)}.")
+    started = time.perf_counter()
+    recipe = {"model": "demo/minilm-en", "data": {"files": name}, "output": f"runs/{name.replace('/', '-')}"}
+    settings = DEMO_SETTINGS[name]
+    print("A recipe of three lines: " + json.dumps(recipe))
+    run = train(recipe, *overrides, data=settings.get("data"), train=settings["train"])
+    summarise(run)
+    _print_predictions(run, DEMO_TEXTS[name])
+    print(f"The whole demo took {time.perf_counter() - started:.0f} seconds.")
+
+
+def recipe_schema() -> dict[str, Any]:
+    """`luthier recipe --schema`."""
+    from luthier.recipe.schema import Recipe
+
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Recipe.model_json_schema()
+
+
+def _print_scores(run: Any, on: str) -> None:
+    from luthier.evaluate.metrics import FIGURES
+
+    result = run.evaluate(on)
+    rows = [
+        [FIGURES[name].title, f"{value:.4f}", _interval(result.intervals.get(name)), _number(result.majority.get(name))]
+        for name, value in result.metrics.items()
+    ]
+    print_table(
+        f"{run.path}: {result.rows:,} rows of {on}", ["figure", "value", "95 % interval", "majority class"], rows
+    )
+    if on == "validation" and run.data["held_out"] == "validation":
+        print(
+            "These rows also chose the best epoch, so the scores lean to the good side; three parts in data.split.parts leave a test split."
+        )
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _print_predictions(run: Any, texts: Sequence[str]) -> None:
+    rows = [
+        [text, _label(answer.label), f"{answer.confidence:.3f}"]
+        for text, answer in zip(texts, run.predict(texts), strict=True)
+    ]
+    print_table("Predictions", ["text", "predicted", "confidence"], rows)
+
+
+def _label(label: Any) -> str:
+    return ", ".join(map(str, label)) or "(none)" if isinstance(label, list) else str(label)
+
+
+def _print_splits(facts: Mapping[str, Any]) -> None:
+    labels = list(next(iter(facts["splits"].values()))["labels"])[:SHOWN_CLASSES]
+    rows = [
+        [
+            name,
+            f"{part['rows']:,}",
+            *[f"{part['labels'][label]:,}" for label in labels],
+            part["length"]["median"],
+            part["length"]["max"],
+            _cut(part),
+        ]
+        for name, part in facts["splits"].items()
+    ]
+    print_table("Rows", ["split", "rows", *labels, "median tokens", "most", "too long"], rows)
+    if facts["bad_rows"]["rows"]:
+        print(
+            f"Left out: {facts['bad_rows']['rows']} rows without text or label, such as {facts['bad_rows']['examples'][0]}"
+        )
+
+
+def _cut(part: Mapping[str, Any]) -> str:
+    too_long = part["too_long"]
+    return (
+        f"{too_long['rows']} rows, {too_long['tokens']} tokens ({too_long['action']})" if too_long["rows"] else "none"
+    )

@@ -1,0 +1,127 @@
+"""Encoded rows: tokenised once, kept on disk as Arrow, keyed by the encoding and the data."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from luthier.cache import cache_folder
+from luthier.errors import DataError
+from luthier.modalities import Modality
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one split, ready for the model.
+
+    `numbers` are the rows' numbers in the source split, `targets` their encoded labels (first axis: rows).
+    """
+
+    table: datasets.Dataset
+    lengths: np.ndarray
+    full_lengths: np.ndarray
+    numbers: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def take(self, indices: np.ndarray) -> dict[str, list[np.ndarray]]:
+        """Model inputs of some rows: for each input a list of 1-d arrays."""
+        picked: pa.Table = self._arrow[indices.tolist()]
+        return {name: _arrays(picked.column(name)) for name in picked.column_names if name not in _LENGTHS}
+
+    @cached_property
+    def _arrow(self) -> datasets.Dataset:
+        return self.table.with_format("arrow")
+
+    def keep(self, mask: np.ndarray) -> Rows:
+        """Only the rows where `mask` is true."""
+        indices = np.flatnonzero(mask)
+        parts = (self.lengths, self.full_lengths, self.numbers, self.targets)
+        return Rows(self.table.select(indices), *(part[indices] for part in parts))
+
+    def too_long(self) -> dict[str, int]:
+        """How many rows are longer than the limit, and how many units (tokens) they lose."""
+        lost = self.full_lengths - self.lengths
+        return {"rows": int((lost > 0).sum()), "tokens": int(lost.sum())}
+
+
+_LENGTHS = ("length", "full_length")
+
+
+def encode(
+    table: datasets.Dataset, text: str, targets: np.ndarray, numbers: np.ndarray, modality: Modality, fingerprint: str
+) -> Rows:
+    """Encode a split's text column, or read it from the cache.
+
+    Args:
+        table: the split's rows, already cleaned.
+        text: name of the column to encode.
+        targets: encoded labels, one per row.
+        numbers: each row's number in the source.
+        modality: does the encoding.
+        fingerprint: of the rows' content.
+    """
+    key = hashlib.sha256(f"{fingerprint}|{text}|{modality.fingerprint}".encode()).hexdigest()[:32]
+    folder = cache_folder() / "encoded"
+    folder.mkdir(parents=True, exist_ok=True)
+    encoded = _map(table.select_columns([text]), text, modality, folder / f"{key}.arrow", key)
+    lengths, full = (_numbers(encoded, name) for name in _LENGTHS)
+    return Rows(encoded, lengths, full, numbers, targets)
+
+
+def limit_rows(rows: Rows, split: str, action: str, limit: int) -> Rows:
+    """Do with rows over the limit what the recipe says.
+
+    Raises:
+        DataError: `too_long: error` and there are such rows.
+    """
+    too_long = rows.too_long()
+    if not too_long["rows"] or action == "cut":
+        return rows
+    if action == "error":
+        longest = int(rows.full_lengths.max())
+        raise DataError(
+            f"{too_long['rows']} of {len(rows)} {split} rows are longer than max_length {limit} (the longest has {longest} tokens), and "
+            "the recipe says too_long: error. Raise data.max_length, or write too_long: cut or drop."
+        )
+    return rows.keep(rows.full_lengths <= rows.lengths)
+
+
+def _map(table: datasets.Dataset, text: str, modality: Modality, cache: Path, key: str) -> datasets.Dataset:
+    def work(batch: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        encoded = modality.encode(batch[text])
+        return {**encoded.columns, "length": encoded.lengths, "full_length": encoded.full_lengths}
+
+    quiet = not sys.stderr.isatty()
+    if quiet:
+        datasets.disable_progress_bars()
+    return table.map(
+        work,
+        batched=True,
+        remove_columns=[text],
+        cache_file_name=str(cache),
+        new_fingerprint=key,
+        desc="Tokenising" if not cache.exists() else None,
+    )
+
+
+def _numbers(table: datasets.Dataset, column: str) -> np.ndarray:
+    values: np.ndarray = table.with_format("arrow")[column].to_numpy() if len(table) else np.zeros(0, dtype=np.int64)
+    return np.asarray(values, dtype=np.int64)
+
+
+def _arrays(column: pa.ChunkedArray) -> list[np.ndarray]:
+    whole = column.combine_chunks()
+    values, ends = whole.flatten().to_numpy(), np.cumsum(whole.value_lengths().to_numpy())
+    return np.split(values, ends[:-1])

@@ -1,0 +1,195 @@
+"""The label column as values: a string or an integer per row, a list of strings for multi-label, None where it is missing."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import datasets
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from luthier.data.tables import scan
+from luthier.errors import DataError
+
+INTEGER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
+"""`3` and `3.0` (what pandas makes of integers beside a gap), but not `03`, which is a code."""
+
+YES = frozenset({"1", "1.0", "true", "yes"})
+NO = frozenset({"0", "0.0", "false", "no"})
+
+Kind = Literal["single", "list", "indicator", "separated"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Which columns hold the text and the label."""
+
+    text: str
+    label: str | list[str]
+    """A column, or one 0/1 column per label."""
+    separator: str | None
+    """What stands between several labels in one cell."""
+    kind: Kind
+    """`single`: one label a row; the others are multi-label: a `list` in the column, an `indicator` column per label, or labels
+    `separated` by a character."""
+    why: str
+    """A sentence that explains the choice."""
+    integers: bool = False
+    """Whether every label of the rows this was inferred from is an integer."""
+
+
+def labels(dataset: datasets.Dataset, found: Found) -> list[Any]:
+    """One value per row.
+
+    A single label is a str, or an int where `found.integers` and it reads as one; whole floats count as integers, booleans become
+    `true` and `false`, class numbers of a ClassLabel their names. Multi-label values are lists of str; no label at all is an empty
+    list. Missing is None: null, an empty or blank cell, a class number below 0, and for indicators any missing cell.
+
+    Raises:
+        DataError: an indicator column holds something that is neither 0 nor 1, or a list cannot be read.
+    """
+    return list(READERS[found.kind](dataset, found))
+
+
+def all_integers(dataset: datasets.Dataset, column: str) -> bool:
+    """Whether every label in a column that is not missing reads as an integer."""
+    read = _scalar(dataset, column)
+    seen = {read(value) for value in distinct(dataset, column)} - {None}
+    return bool(seen) and all(isinstance(value, str) and INTEGER.fullmatch(value) for value in seen)
+
+
+def distinct(dataset: datasets.Dataset, column: str) -> set[Any]:
+    """The different values of a column."""
+    values: set[Any] = set()
+    for table in scan(dataset, column):
+        values.update(pc.unique(table[column]).to_pylist())
+    return values
+
+
+def is_listed(value: Any) -> bool:
+    """Whether a cell is a list written as text: `["a", "b"]` (JSON) or `['a', 'b']` (pandas)."""
+    return isinstance(value, str) and value.strip().startswith("[") and value.strip().endswith("]")
+
+
+def _single(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    column = _only(found)
+    read = _scalar(dataset, column)
+    known: dict[Any, Any] = {}
+    for table in scan(dataset, column):
+        for value in table[column].to_pylist():
+            if value not in known:
+                known[value] = _number(read(value)) if found.integers else read(value)
+            yield known[value]
+
+
+def _list(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    column = _only(found)
+    feature = dataset.features[column]
+    inner = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else None
+    read = _named(inner) if isinstance(inner, datasets.ClassLabel) else _plain
+    for table in scan(dataset, column):
+        for value in table[column].to_pylist():
+            items = _parsed(value, column) if isinstance(value, str) else value
+            yield None if items is None else _several(map(read, items))
+
+
+def _separated(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    column = _only(found)
+    for table in scan(dataset, column):
+        for value in table[column].to_pylist():
+            cell = _plain(value)
+            yield None if cell is None else _several(map(_plain, cell.split(found.separator)))
+
+
+def _indicator(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    columns = list(found.label)
+    row = 0
+    for table in scan(dataset, *columns):
+        for cells in zip(*(table[column].to_pylist() for column in columns), strict=True):
+            row += 1
+            marks = [_mark(cell, column, row) for cell, column in zip(cells, columns, strict=True)]
+            yield None if None in marks else [column for column, mark in zip(columns, marks, strict=True) if mark]
+
+
+READERS: dict[Kind, Callable[[datasets.Dataset, Found], Iterator[Any]]] = {
+    "single": _single,
+    "list": _list,
+    "separated": _separated,
+    "indicator": _indicator,
+}
+
+
+def _only(found: Found) -> str:
+    if isinstance(found.label, list):
+        raise TypeError(f"{found.kind} labels stand in one column, not in {found.label}")
+    return found.label
+
+
+def _scalar(dataset: datasets.Dataset, column: str) -> Callable[[Any], str | None]:
+    feature = dataset.features[column]
+    return _named(feature) if isinstance(feature, datasets.ClassLabel) else _plain
+
+
+def _named(feature: datasets.ClassLabel) -> Callable[[Any], str | None]:
+    """Class numbers to names; data sets on the hub write -1 where the label is withheld."""
+    return lambda number: None if number is None or number < 0 else str(feature.int2str(number))
+
+
+def _plain(value: Any) -> str | None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip() or None
+
+
+def _number(value: str | None) -> str | int | None:
+    return int(value.split(".")[0]) if value is not None and INTEGER.fullmatch(value) else value
+
+
+def _several(items: Iterator[str | None]) -> list[str]:
+    """Without gaps and repetitions, in the order written."""
+    return list(dict.fromkeys(item for item in items if item is not None))
+
+
+def _parsed(value: str, column: str) -> list[Any] | None:
+    if not value.strip():
+        return None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            items = parse(value)
+        except (ValueError, SyntaxError):
+            continue
+        if isinstance(items, list):
+            return items
+    raise DataError(f'column {column!r} holds lists, and {value[:60]!r} is none; expected one such as ["a", "b"].')
+
+
+def _mark(cell: Any, column: str, row: int) -> bool | None:
+    value = _plain(cell)
+    if value is None:
+        return None
+    if value.lower() in YES | NO:
+        return value.lower() in YES
+    raise DataError(
+        f"column {column!r}, row {row}: {value!r} is neither 0 nor 1. With one column per label each cell says whether the row has it; "
+        "for a single column of class names write data.columns.label: " + column + "."
+    )
+
+
+def arrow_type(dataset: datasets.Dataset, column: str) -> pa.DataType:
+    """How a column is stored."""
+    return dataset.features.arrow_schema.field(column).type
+
+
+def is_text(stored: pa.DataType) -> bool:
+    """Whether Arrow stores strings."""
+    return bool(pa.types.is_string(stored) or pa.types.is_large_string(stored))

@@ -1,0 +1,149 @@
+"""Rows as JSON objects: one per line, a list of them, or a list under a key such as {"data": [...]}."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from io import TextIOWrapper
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from luthier.data.encoding import Encoding, open_bytes
+from luthier.data.tables import BATCH
+from luthier.errors import DataError
+
+Rows = Callable[[], Iterator[dict[str, Any]]]
+EXPECTED = (
+    'expected one object per line such as {"text": "...", "label": "..."}, a list of such objects, or {"data": [...]}'
+)
+
+
+def batches(path: Path, encoding: Encoding) -> Iterator[pa.RecordBatch]:
+    """The rows of a JSON file.
+
+    Values of different kinds under one key (2 and "two") become strings. Reads lines twice, once for the columns; a list is
+    read whole.
+
+    Raises:
+        DataError: not JSON, not objects, or no rows; the message names the line.
+    """
+    rows = _rows(path, encoding.codec)
+    readers = {name: _reader(kinds) for name, kinds in _kinds(rows(), path).items()}
+    schema = pa.schema([(name, arrow) for name, (arrow, _) in readers.items()])
+    every = rows()
+    while block := list(islice(every, BATCH)):
+        columns = [pa.array([read(row.get(name)) for row in block], arrow) for name, (arrow, read) in readers.items()]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _rows(path: Path, codec: str) -> Rows:
+    if _has_lines(path, codec):
+        return lambda: _lines(path, codec)
+    with _open(path, codec) as file:
+        try:
+            content = json.loads(file.read().removeprefix("\ufeff"))
+        except json.JSONDecodeError as wrong:
+            raise DataError(f"{path}, line {wrong.lineno}: this is not JSON ({wrong.msg}); {EXPECTED}.") from None
+    rows = _list_in(content)
+    if rows is None:
+        raise DataError(f"{path} holds no list of rows; {EXPECTED}.")
+    return lambda: (_checked(row, path, f"row {number}") for number, row in enumerate(rows, start=1))
+
+
+def _open(path: Path, codec: str) -> TextIOWrapper:
+    return TextIOWrapper(open_bytes(path), encoding=codec)
+
+
+def _has_lines(path: Path, codec: str) -> bool:
+    """Whether the first line is an object of its own and not the whole of {"data": [...]}."""
+    with _open(path, codec) as file:
+        lines = (line.removeprefix("\ufeff").strip() for line in file)
+        first = next((line for line in lines if line), None)
+        if first is None:
+            raise DataError(f"{path} is empty; {EXPECTED}.")
+        if not first.startswith("{"):
+            return False
+        second = next((line for line in lines if line), None)
+    if second is not None and second.startswith("{") and first.endswith("}"):
+        return True
+    try:
+        return second is None and _list_in(json.loads(first)) is None
+    except json.JSONDecodeError:
+        return path.name.lower().removesuffix(".gz").endswith(".jsonl")
+
+
+def _lines(path: Path, codec: str) -> Iterator[dict[str, Any]]:
+    with _open(path, codec) as file:
+        for number, line in enumerate(file, start=1):
+            text = line.removeprefix("\ufeff") if number == 1 else line
+            if not text.strip():
+                continue
+            try:
+                row = json.loads(text)
+            except json.JSONDecodeError as wrong:
+                raise DataError(
+                    f"{path}, line {number}: this is not JSON ({wrong.msg}): {text.strip()[:80]!r}."
+                ) from None
+            yield _checked(row, path, f"line {number}")
+
+
+def _list_in(content: Any) -> list[Any] | None:
+    """The list of rows: the content itself, what stands under `data`, or the only list of objects there is."""
+    if isinstance(content, list):
+        return content
+    if not isinstance(content, dict):
+        return None
+    lists = {
+        key: value for key, value in content.items() if isinstance(value, list) and value and isinstance(value[0], dict)
+    }
+    return lists.get("data", next(iter(lists.values())) if len(lists) == 1 else None)
+
+
+def _checked(row: Any, path: Path, where: str) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, {where} is {json.dumps(row, ensure_ascii=False)[:60]}, not an object; {EXPECTED}.")
+    return row
+
+
+def _kinds(rows: Iterator[dict[str, Any]], path: Path) -> dict[str, set[type]]:
+    """The kinds of values under each key; null counts for nothing."""
+    kinds: dict[str, set[type]] = defaultdict(set)
+    for row in rows:
+        for name, value in row.items():
+            kinds[name] |= set() if value is None else {_kind(value)}
+    if not kinds:
+        raise DataError(f"{path} holds no rows; {EXPECTED}.")
+    return kinds
+
+
+def _kind(value: Any) -> type:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str
+    return type(value)
+
+
+def _reader(kinds: set[type]) -> tuple[pa.DataType, Callable[[Any], Any]]:
+    """Arrow type that holds all of these kinds, and what makes a value fit it."""
+    if kinds in ({bool}, {int}):
+        return (pa.bool_() if kinds == {bool} else pa.int64()), _as_is
+    if kinds in ({float}, {int, float}):
+        return pa.float64(), _as_is
+    if kinds == {list}:
+        return pa.list_(pa.string()), lambda items: None if items is None else [_text(item) for item in items]
+    return pa.string(), _text
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # Half an emoji (a lone surrogate, which JSON can write) is no character.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

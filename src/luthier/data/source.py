@@ -1,0 +1,192 @@
+"""From what a recipe calls `data.files` to one memory-mapped table per split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from luthier import demo
+from luthier.data import hub
+from luthier.data.formats import Table, ending, open_table
+from luthier.errors import DataError
+from luthier.recipe.schema import Data
+
+ORDER = ("train", "validation", "test")
+OTHER_NAMES = {
+    "train": {"train", "training"},
+    "validation": {"validation", "valid", "val", "dev", "development", "eval", "evaluation"},
+    "test": {"test", "testing"},
+}
+"""What people call the splits."""
+
+UNDIVIDED = "all"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows as they came: nothing cleaned, nothing divided."""
+
+    splits: dict[str, datasets.Dataset]
+    """`train` and, as given, `validation` and `test`; or only `all`, which is still to be divided."""
+    files: dict[str, list[dict[str, Any]]]
+    """For each split what it was read from: `path` (or `dataset`) and `rows`."""
+    notes: list[str]
+    """Sentences for the user: encodings detected, splits renamed or left out."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows of one file."""
+
+    rows: datasets.Dataset
+    origin: dict[str, Any]
+
+
+def read(options: Data) -> Source:
+    """Open the files of a recipe.
+
+    Raises:
+        DataError: a file is missing, empty, damaged, of an unsupported kind or not in the encoding given; a folder holds no
+            data; a hub name is unknown or out of reach.
+    """
+    if isinstance(options.files, str):
+        return _read_one(options.files, options.encoding)
+    given = {name: paths for name, paths in options.files.model_dump().items() if paths}
+    return _read_files({name: [_local(path) for path in paths] for name, paths in given.items()}, options.encoding, [])
+
+
+def _read_one(name: str, encoding: str | None) -> Source:
+    path = _local(name)
+    if path.is_dir():
+        return _read_folder(path, encoding)
+    if path.exists() or _looks_local(name):
+        source = _read_files({UNDIVIDED: [path]}, encoding, [])
+        return Source(source.splits, source.files, [*source.notes, *demo.notes(name)])
+    return _from_splits(hub.download(name), {"dataset": name}, name)
+
+
+def _local(name: str) -> Path:
+    """Where a name points on this machine; demo data are fetched first."""
+    return demo.fetch(name) if name.startswith("demo/") else Path(name).expanduser()
+
+
+def _looks_local(name: str) -> bool:
+    """A hub name is `name` or `owner/name`, has no file ending, and does not point into a folder that is here."""
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", name) or Path(name).suffix[1:].isalpha():
+        return True
+    return "/" in name and Path(name).parent.is_dir()
+
+
+def _read_folder(folder: Path, encoding: str | None) -> Source:
+    if hub.is_saved(folder):
+        return _from_splits(hub.open_saved(folder), {"path": str(folder)}, str(folder))
+    files = sorted(path for path in folder.iterdir() if path.is_file() and ending(path))
+    given: dict[str, list[Path]] = {}
+    for path in files:
+        split = _split_of(path)
+        if split:
+            given.setdefault(split, []).append(path)
+    if "train" not in given:
+        raise DataError(_no_training(folder, files))
+    ignored = [path.name for path in files if not _split_of(path)]
+    notes = [
+        _renamed(path.name, split) for split, paths in given.items() for path in paths if split not in path.name.lower()
+    ]
+    if ignored:
+        notes.append(f"{folder}: left out, because not named after a split: {', '.join(ignored)}.")
+    return _read_files({name: given[name] for name in ORDER if name in given}, encoding, notes)
+
+
+def _split_of(path: Path) -> str | None:
+    """The split that a file is named after (`sst2_dev.csv`, `train-00000-of-00002.parquet`), or None."""
+    words = set(re.split(r"[^a-z]+", path.name.lower()))
+    named = [split for split, names in OTHER_NAMES.items() if words & names]
+    return named[0] if len(named) == 1 else None
+
+
+def _no_training(folder: Path, files: Sequence[Path]) -> str:
+    if not files:
+        return f"The folder {folder} holds neither data files nor a dataset written by save_to_disk."
+    return (
+        f"The folder {folder} holds no file named after the training split, such as train.csv; it holds "
+        f"{', '.join(path.name for path in files[:10])}. Name one of them in data.files, or map them: "
+        "data: {files: {train: ..., test: ...}}."
+    )
+
+
+def _renamed(name: str, split: str) -> str:
+    return f"{name} is used as the {split} split."
+
+
+def _from_splits(found: Mapping[str, datasets.Dataset], origin: dict[str, Any], name: str) -> Source:
+    """Map the splits of a DatasetDict to ours; a lone training split is still to be divided."""
+    splits: dict[str, datasets.Dataset] = {}
+    notes = []
+    for ours, names in OTHER_NAMES.items():
+        theirs = next((one for one in found if one.lower() in names), None)
+        if theirs is not None:
+            splits[ours] = found[theirs]
+            notes += [_renamed(f"{name}: {theirs}", ours)] if theirs != ours else []
+    if "train" not in splits:
+        raise DataError(f"{name} has no training split; it has {', '.join(found)}.")
+    ignored = [one for one in found if not any(one.lower() in names for names in OTHER_NAMES.values())]
+    if ignored:
+        notes.append(f"{name}: left out, because neither train, validation nor test: {', '.join(ignored)}.")
+    for split, rows in splits.items():
+        if not len(rows):
+            raise DataError(f"{name}: the {split} split holds no rows.")
+    return _undivided(splits, {split: [{**origin, "rows": len(rows)}] for split, rows in splits.items()}, notes)
+
+
+def _undivided(splits: dict[str, datasets.Dataset], files: dict[str, list[dict[str, Any]]], notes: list[str]) -> Source:
+    if list(splits) == ["train"]:
+        return Source({UNDIVIDED: splits["train"]}, {UNDIVIDED: files["train"]}, notes)
+    return Source(splits, files, notes)
+
+
+def _read_files(given: Mapping[str, Sequence[Path]], encoding: str | None, notes: list[str]) -> Source:
+    notes, splits, files = list(notes), {}, {}
+    for split, paths in given.items():
+        parts = []
+        for path in paths:
+            table = _open(path, encoding)
+            notes += table.notes
+            parts.append(_Part(table.rows, {"path": str(path), "rows": len(table.rows)}))
+        splits[split] = _joined(parts)
+        files[split] = [part.origin for part in parts]
+    return _undivided(splits, files, notes)
+
+
+def _open(path: Path, encoding: str | None) -> Table:
+    if not path.is_dir():
+        return open_table(path, encoding)
+    found = hub.open_saved(path) if hub.is_saved(path) else {}
+    if list(found) != ["train"]:
+        raise DataError(
+            f"{path} is a folder; a file, or a folder with a single saved dataset, was expected for one split."
+        )
+    return Table(found["train"])
+
+
+def _joined(parts: Sequence[_Part]) -> datasets.Dataset:
+    """The rows of several files, one after the other."""
+    first = parts[0]
+    names = first.rows.column_names
+    for part in parts[1:]:
+        if sorted(part.rows.column_names) != sorted(names):
+            raise DataError(
+                f"{part.origin['path']} has the columns {', '.join(part.rows.column_names)} where {first.origin['path']} has "
+                f"{', '.join(names)}; files of one split must have the same columns."
+            )
+    if len(parts) == 1:
+        return first.rows
+    try:
+        return datasets.concatenate_datasets([part.rows.select_columns(names) for part in parts])
+    except (ValueError, TypeError) as wrong:
+        paths = ", ".join(part.origin["path"] for part in parts)
+        raise DataError(f"{paths}: a column holds different kinds of values in these files: {wrong}.") from wrong

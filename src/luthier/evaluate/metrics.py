@@ -1,0 +1,230 @@
+"""How good predictions are: every figure is computed here and nowhere else.
+
+Targets are class indices of shape (rows,), or 0/1 of shape (rows, labels) for multi-label rows. Probabilities have shape
+(rows, labels). A figure that is undefined for the rows at hand (ROC AUC with one class) is left out, never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as reference
+
+from luthier.errors import DataError, DivergedError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a person should know about a figure; `{positive}` stands for the second class."""
+
+    title: str
+    meaning: str
+    lower_is_better: bool = False
+
+
+FIGURES: dict[str, Figure] = {
+    "accuracy": Figure("Accuracy", "share of rows answered right (multi-label: with every label right)"),
+    "f1_macro": Figure("F1, macro", "F1 averaged over classes; rare classes count as much as common ones"),
+    "f1_micro": Figure("F1, micro", "F1 over all decisions together"),
+    "f1_weighted": Figure("F1, weighted", "F1 averaged over classes by their number of rows"),
+    "precision_macro": Figure("Precision, macro", "how often an answer is right, averaged over classes"),
+    "recall_macro": Figure("Recall, macro", "how much of each class is found, averaged over classes"),
+    "precision": Figure("Precision of {positive}", "how often {positive} is right when it is answered"),
+    "recall": Figure("Recall of {positive}", "how much of {positive} is found"),
+    "f1": Figure("F1 of {positive}", "harmonic mean of that precision and recall"),
+    "roc_auc": Figure("ROC AUC", "chance that a row of a class gets a higher score for it than a row without"),
+    "log_loss": Figure("Log loss", "mean of −ln(probability of the truth)", lower_is_better=True),
+    "brier": Figure("Brier score", "mean squared error of the probabilities", lower_is_better=True),
+    "ece": Figure("Calibration error", "mean distance between confidence and accuracy, 15 bins", lower_is_better=True),
+}
+
+LOWER_IS_BETTER = frozenset({"loss"} | {name for name, figure in FIGURES.items() if figure.lower_is_better})
+
+
+def measure(targets: Array, probabilities: Array, threshold: float = 0.5) -> dict[str, float]:
+    """Every figure that is defined for these rows.
+
+    Args:
+        targets: class indices (rows,), or 0/1 (rows, labels) for multi-label rows.
+        probabilities: (rows, labels).
+        threshold: probability from which a label of a multi-label row counts as answered.
+
+    Raises:
+        DataError: there are no rows.
+        DivergedError: a probability is not a number.
+    """
+    targets, probabilities = checked(targets, probabilities)
+    answers = decide(targets, probabilities, threshold)
+    figures = {
+        "accuracy": reference.accuracy_score(targets, answers),
+        **_averages(targets, answers),
+        **_second_class(targets, answers, probabilities),
+        "roc_auc": _roc_auc(targets, probabilities),
+        "log_loss": _log_loss(targets, probabilities),
+        "brier": _brier(targets, probabilities),
+        "ece": _calibration_error(reliability(targets, probabilities, threshold)),
+    }
+    return {name: float(figures[name]) for name in FIGURES if figures.get(name) is not None}
+
+
+def decide(targets: Array, probabilities: Array, threshold: float = 0.5) -> Array:
+    """Answers in the form of `targets`: the likeliest class, or every label that reaches the threshold."""
+    return (probabilities >= threshold).astype(np.int64) if targets.ndim == 2 else probabilities.argmax(axis=1)
+
+
+def one_vs_rest(targets: Array, probabilities: Array) -> tuple[Array, Array]:
+    """Truth (bool) and scores of every yes-or-no question, both of shape (rows, questions).
+
+    A question is a label; two classes are one question, about the second.
+    """
+    if targets.ndim == 2:
+        return targets.astype(bool), probabilities
+    if probabilities.shape[1] == 2:
+        return targets[:, None] == 1, probabilities[:, 1:]
+    return targets[:, None] == np.arange(probabilities.shape[1]), probabilities
+
+
+def per_class(
+    targets: Array, probabilities: Array, labels: Sequence[str], threshold: float = 0.5
+) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and number of rows of each class; what divides by zero is 0."""
+    targets, probabilities = checked(targets, probabilities)
+    columns = reference.precision_recall_fscore_support(
+        targets, decide(targets, probabilities, threshold), labels=np.arange(len(labels)), zero_division=0
+    )
+    return [
+        {"label": label, "precision": float(precision), "recall": float(recall), "f1": float(f1), "rows": int(rows)}
+        for label, precision, recall, f1, rows in zip(labels, *columns, strict=True)
+    ]
+
+
+def confusion(targets: Array, probabilities: Array, threshold: float = 0.5) -> Array:
+    """Counts (truth, answer) of shape (labels, labels); for multi-label rows one 2 x 2 table a label: (labels, 2, 2)."""
+    targets, probabilities = checked(targets, probabilities)
+    answers = decide(targets, probabilities, threshold)
+    if targets.ndim == 2:
+        return np.asarray(reference.multilabel_confusion_matrix(targets, answers))
+    return np.asarray(reference.confusion_matrix(targets, answers, labels=np.arange(probabilities.shape[1])))
+
+
+def majority(train_counts: Sequence[int], targets: Array, train_rows: int | None = None) -> dict[str, float]:
+    """The figures of always answering the most frequent training class; for multi-label rows, each label's majority.
+
+    The answer's probabilities are the shares in the training rows, the best that can be said without reading the input.
+
+    Args:
+        train_counts: training rows with each label, in label order.
+        targets: what is to be answered, as in `measure`.
+        train_rows: number of training rows; needed for multi-label rows, where counts do not add up to it.
+
+    Raises:
+        DataError: `train_rows` is missing for multi-label rows.
+    """
+    if targets.ndim == 2 and train_rows is None:
+        raise DataError("the majority baseline of multi-label rows needs train_rows, the number of training rows.")
+    shares = np.asarray(train_counts, dtype=float) / (train_rows or sum(train_counts))
+    return measure(targets, np.broadcast_to(shares, (len(targets), len(shares))))
+
+
+def reliability(targets: Array, probabilities: Array, threshold: float = 0.5, bins: int = 15) -> list[dict[str, float]]:
+    """Confidence against accuracy in equal-width bins of confidence; empty bins are left out.
+
+    Confidence is the probability of the answer given; for multi-label rows every label is an answer of its own, yes or no.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
+    """
+    confidence, right = _confidences(targets, probabilities, threshold)
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    rows = np.bincount(place, minlength=bins)
+    sums = np.bincount(place, confidence, bins), np.bincount(place, right, bins)
+    return [
+        {
+            "low": i / bins,
+            "high": (i + 1) / bins,
+            "rows": int(rows[i]),
+            "confidence": float(sums[0][i] / rows[i]),
+            "accuracy": float(sums[1][i] / rows[i]),
+        }
+        for i in np.flatnonzero(rows)
+    ]
+
+
+def checked(targets: Array, probabilities: Array) -> tuple[Array, Array]:
+    """The same as integers and float64; the rows of single-label probabilities add up to 1 to the last digit.
+
+    Raises:
+        DataError: there are no rows.
+        DivergedError: a probability is not a number.
+    """
+    if not len(targets):
+        raise DataError("there are no rows to measure; expected at least one row with a label.")
+    broken = int((~np.isfinite(probabilities)).any(axis=1).sum())
+    if broken:
+        raise DivergedError(
+            f"the model's output is not a number for {broken} of {len(targets)} rows: training has diverged. "
+            "Lower train.lr, or set train.precision=fp32."
+        )
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    if targets.ndim == 1:
+        probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+    return np.asarray(targets).astype(np.int64), probabilities
+
+
+def _averages(targets: Array, answers: Array) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    for average in ("macro", "micro", "weighted"):
+        precision, recall, f1, _ = reference.precision_recall_fscore_support(
+            targets, answers, average=average, zero_division=0
+        )
+        scores[f"f1_{average}"] = f1
+        if average == "macro":
+            scores |= {"precision_macro": precision, "recall_macro": recall}
+    return scores
+
+
+def _second_class(targets: Array, answers: Array, probabilities: Array) -> dict[str, float]:
+    """Precision, recall and F1 of the positive class, which only two-class tasks have."""
+    if targets.ndim == 2 or probabilities.shape[1] != 2:
+        return {}
+    scores = reference.precision_recall_fscore_support(targets, answers, average="binary", zero_division=0)
+    return dict(zip(("precision", "recall", "f1"), scores[:3], strict=True))
+
+
+def _roc_auc(targets: Array, probabilities: Array) -> float | None:
+    """Mean over the labels that some rows have and others lack; None when there is no such label."""
+    truth, scores = one_vs_rest(targets, probabilities)
+    mixed = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
+    areas = [reference.roc_auc_score(truth[:, i], scores[:, i]) for i in mixed]
+    return float(np.mean(areas)) if areas else None
+
+
+def _log_loss(targets: Array, probabilities: Array) -> float:
+    if targets.ndim == 2:
+        return float(reference.log_loss(targets.ravel(), probabilities.ravel(), labels=[0, 1]))
+    return float(reference.log_loss(targets, probabilities, labels=np.arange(probabilities.shape[1])))
+
+
+def _brier(targets: Array, probabilities: Array) -> float:
+    """Over two classes or over label decisions the square of one probability's error; over more classes the sum."""
+    if targets.ndim == 2:
+        return float(np.mean((probabilities - targets) ** 2))
+    return float(reference.brier_score_loss(targets, probabilities, labels=np.arange(probabilities.shape[1])))
+
+
+def _confidences(targets: Array, probabilities: Array, threshold: float) -> tuple[Array, Array]:
+    """Probability of each answer given, and whether it was right."""
+    answers = decide(targets, probabilities, threshold)
+    if targets.ndim == 1:
+        return probabilities.max(axis=1), answers == targets
+    return np.where(answers, probabilities, 1 - probabilities).ravel(), (answers == targets).ravel()
+
+
+def _calibration_error(bins: Sequence[dict[str, float]]) -> float:
+    """Equation 3 of Guo et al. 2017."""
+    gaps = sum(one["rows"] * abs(one["accuracy"] - one["confidence"]) for one in bins)
+    return gaps / sum(one["rows"] for one in bins)

@@ -1,0 +1,181 @@
+"""Plots as SVG text to stand inside a page: deterministic, readable in grey, their words left to the page's fonts."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from html import escape
+from io import StringIO
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from luthier.evaluate.metrics import LOWER_IS_BETTER
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "luthier",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555",
+    "axes.grid": True,
+    "grid.color": "#e5e5e5",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+DARK, MIDDLE, LIGHT = "#0b3c5d", "#c0561a", "#9db8cc"
+"""Far apart in lightness, so that they stay apart in grey; lines differ in marker and dash as well."""
+NAMED = 40
+"""Classes up to which the confusion plot names each."""
+
+
+def curves(facts: Mapping[str, Any]) -> str:
+    """Losses, the monitored metric and the learning rate over the steps, side by side."""
+    with _style():
+        figure = Figure(figsize=(10, 3))
+        losses, watched, rates = figure.subplots(1, 3)
+        _losses(losses, facts)
+        _monitored(watched, facts)
+        rates.plot(*_columns(facts["lr"]), color=DARK)
+        rates.set_title("Learning rate")
+        rates.yaxis.set_major_formatter("{x:.3g}")
+        for axes in (losses, watched, rates):
+            axes.set_xlabel("step")
+            axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        figure.subplots_adjust(left=0.05, right=0.985, bottom=0.17, top=0.9, wspace=0.34)
+        return _svg(figure, "curves", _told(facts))
+
+
+def reliability(facts: Mapping[str, Any]) -> str:
+    """Accuracy over confidence, with the share of rows in each bin below."""
+    bins = facts["bins"]
+    middle = [(one["low"] + one["high"]) / 2 for one in bins]
+    width = [one["high"] - one["low"] for one in bins]
+    total = sum(one["rows"] for one in bins)
+    with _style():
+        figure = Figure(figsize=(5, 5))
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+        above.bar(middle, [one["accuracy"] for one in bins], width=width, color=LIGHT, edgecolor=DARK, label="accuracy")
+        above.plot([0, 1], [0, 1], color="black", linestyle="--", label="perfectly calibrated")
+        above.plot(
+            [one["confidence"] for one in bins],
+            [one["accuracy"] for one in bins],
+            "o",
+            color=DARK,
+            label="mean of a bin",
+        )
+        above.set(
+            title="Is it right as often as it is sure?", ylabel="share that is right", ylim=(0, 1.02), xlim=(0, 1)
+        )
+        above.legend(loc="upper left")
+        below.bar(middle, [one["rows"] / total for one in bins], width=width, color=LIGHT, edgecolor=DARK)
+        below.set(xlabel="confidence", ylabel="of answers")
+        below.yaxis.set_major_formatter("{x:.0%}")
+        figure.subplots_adjust(left=0.13, right=0.97, bottom=0.1, top=0.94, hspace=0.12)
+        return _svg(figure, "reliability", f"Reliability diagram; expected calibration error {facts['error']:.3f}.")
+
+
+def confusion(facts: Mapping[str, Any]) -> str:
+    """Share of each true class (row) that got each answer (column), dark for many; the diagonal is right."""
+    labels = facts["labels"]
+    table = np.asarray(facts["counts"], dtype=float)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    names = [name if len(name) <= 20 else name[:19] + "…" for name in labels]
+    margin = 0.3 + max(map(_inches, names)) if len(labels) <= NAMED else 0.6
+    side = min(8.0, max(3.0, 0.35 * len(labels)))
+    with _style():
+        width, height = margin + side + 0.1, margin + side + 0.3
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((margin / width, margin / height, side / width, side / height))
+        axes.imshow(shares, cmap="Greys", norm=PowerNorm(0.5, vmin=0, vmax=1), aspect="auto")
+        axes.grid(visible=False)
+        axes.set(title="Answers (columns) to each true class (rows)", xlabel="answer", ylabel="truth")
+        if len(labels) <= NAMED:
+            axes.set_xticks(range(len(names)), names, rotation=90, rotation_mode="anchor", ha="right", va="center")
+            axes.set_yticks(range(len(names)), names)
+        return _svg(
+            figure, "confusion", f"Confusion matrix of {len(labels)} classes; share right in all: {_right(table):.3f}."
+        )
+
+
+def _losses(axes: Axes, facts: Mapping[str, Any]) -> None:
+    axes.plot(*_columns(facts["train"]), color=LIGHT, linewidth=1.2, label="training")
+    if facts["validation"]:
+        axes.plot(*_columns(facts["validation"]), color=DARK, marker="o", label="validation")
+    axes.set_ylim(bottom=0)
+    axes.set_title("Loss")
+    axes.legend()
+
+
+def _monitored(axes: Axes, facts: Mapping[str, Any]) -> None:
+    axes.set_title(f"Validation {facts['monitor']}")
+    if not facts["monitored"]:
+        axes.text(0.5, 0.5, "not evaluated", ha="center", transform=axes.transAxes)
+        return
+    axes.plot(*_columns(facts["monitored"]), color=DARK, marker="o")
+    axes.plot(*facts["best"], "D", color=MIDDLE, markersize=9, label=f"best: {facts['best'][1]:.3f}")
+    axes.margins(y=0.2)
+    axes.legend(loc="upper right" if facts["monitor"] in LOWER_IS_BETTER else "lower right")
+
+
+def _told(facts: Mapping[str, Any]) -> str:
+    """The curves in words, for those who do not see them."""
+    train = facts["train"]
+    told = f"Training loss from {train[0][1]:.3f} to {train[-1][1]:.3f} over {train[-1][0]:.0f} steps."
+    if facts["best"]:
+        told += f" Best validation {facts['monitor']} {facts['best'][1]:.3f} at step {facts['best'][0]:.0f}."
+    return told
+
+
+def _columns(points: Sequence[Sequence[float]]) -> tuple[Any, Any]:
+    table = np.asarray(points, dtype=float).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _right(table: Any) -> float:
+    return float(np.trace(table) / max(table.sum(), 1))
+
+
+def _inches(text: str) -> float:
+    """Width at 10 points: Chinese characters are as wide as high, others about half; no font need be at hand."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return (wide + 0.6 * (len(text) - wide)) * 10 / 72
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Our settings. Glyphs that matplotlib's own font lacks are drawn by the page's, so it need not warn of them."""
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def _svg(figure: Figure, name: str, told: str) -> str:
+    """The figure as an element: named for screen readers, ids unique in the page, fonts and size the page's own."""
+    text = StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    drawing = text.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    for pattern, replacement in (
+        (r"<metadata>.*?</metadata>|<style.*?</style>", ""),
+        (r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-"),
+        (r"font-family: [^;\"]+;? ?", ""),
+    ):
+        drawing = re.sub(pattern, replacement, drawing, flags=re.DOTALL)
+    head, body = drawing.split(">", 1)
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    style = f"max-width: {figure.get_figwidth():.1f}in; stroke-linejoin: round; stroke-linecap: butt"
+    return f'{head} role="img" aria-label="{escape(told)}" style="{style}">{body.strip()}'

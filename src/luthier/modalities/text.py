@@ -1,0 +1,116 @@
+"""Text, by a transformers tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from luthier.modalities import Encoded, Modality
+
+DEFAULT_LIMIT = 512
+"""Longest row when neither the recipe nor the model says less; attention grows with the square of it."""
+
+WHEREABOUTS = {"name_or_path", "is_local", "local_files_only", "vocab_file", "merges_file", "tokenizer_file"}
+"""Settings of a transformers tokenizer that say where it came from and not what it does."""
+
+
+class Text(Modality):
+    """Rows of text as token ids.
+
+    Args:
+        tokenizer: with a padding token.
+        max_length: tokens of the longest row, special tokens included; None for what the model can read, at most 512.
+        positions: rows of the model's position table, where it has one.
+    """
+
+    unit = "tokens"
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None, positions: int | None = None
+    ) -> None:
+        self.tokenizer = tokenizer
+        readable = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
+        self._limit = int(min(max_length or DEFAULT_LIMIT, readable))
+
+    @property
+    def limit(self) -> int:
+        """Tokens of the longest row that is kept whole."""
+        return self._limit
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what decides on the ids: vocabulary, rules, special tokens, settings and the limit; not where they lie."""
+        rest = {name: value for name, value in self.tokenizer.init_kwargs.items() if name not in WHEREABOUTS}
+        parts = (
+            type(self.tokenizer).__name__,
+            _rules(self.tokenizer),
+            sorted(rest.items()),
+            self._settings,
+            self._limit,
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def encode(self, values: Sequence[str]) -> Encoded:
+        """Token ids of each row, cut to `limit`; rows that were cut are tokenised again to count what they lost."""
+        cut = self._tokenise(values, truncation=True)
+        lengths = [len(row) for row in cut]
+        full = list(lengths)
+        suspects = [index for index, length in enumerate(lengths) if length >= self._limit]
+        for index, row in zip(
+            suspects, self._tokenise([values[index] for index in suspects], truncation=False), strict=True
+        ):
+            full[index] = len(row)
+        return Encoded({"input_ids": cut}, lengths, full)
+
+    def collate(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, torch.Tensor]:
+        """Pad on the right to the longest row: `input_ids` and `attention_mask`, (rows, tokens) int64.
+
+        On the right whatever the tokenizer says: positions then start at 0, so that no row depends on its neighbours.
+        """
+        rows = columns["input_ids"]
+        lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        ids = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int64)
+        ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
+        return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+
+    def save(self, folder: str) -> None:
+        """Write the tokenizer's files."""
+        self.tokenizer.save_pretrained(folder)
+
+    def _tokenise(self, values: Sequence[str], truncation: bool) -> list[list[int]]:
+        if not values:
+            return []
+        encoded = self.tokenizer(
+            list(values),
+            truncation=truncation,
+            max_length=self._limit if truncation else None,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        nothing = [
+            self.tokenizer.pad_token_id
+        ]  # a model needs a token to look at; not all tokenizers add one of their own
+        return [row or nothing for row in encoded["input_ids"]]
+
+    @property
+    def _settings(self) -> tuple[Any, ...]:
+        """What may have been set after the tokenizer was opened."""
+        tokens = sorted((name, str(token)) for name, token in self.tokenizer.special_tokens_map.items())
+        return tokens, self.tokenizer.truncation_side
+
+
+def _rules(tokenizer: PreTrainedTokenizerBase) -> str:
+    """How texts become ids, without truncation and padding, which each call sets."""
+    if not tokenizer.is_fast:
+        return repr(sorted(tokenizer.get_vocab().items()))
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    return json.dumps(state | {"truncation": None, "padding": None}, sort_keys=True)

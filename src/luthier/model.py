@@ -1,0 +1,52 @@
+"""A saved model that answers: what serving and prediction need, and nothing of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from luthier import hardware
+from luthier.modalities.text import Text
+from luthier.models.open import Base, open_model, open_tokenizer
+from luthier.tasks import Target
+from luthier.train.microbatch import sorted_groups
+
+TOKENS_PER_CALL = 8192
+
+
+class Model:
+    """Scores raw rows with the model of a run.
+
+    Args:
+        folder: Hugging Face folder or PEFT adapter, as training saved it.
+        target: what it predicts.
+        max_length: tokens of the longest row that is read whole.
+        device: as in the recipe.
+    """
+
+    def __init__(self, folder: Path, target: Target, max_length: int, device: hardware.DeviceChoice = "auto") -> None:
+        base = Base(str(folder), str(folder))
+        tokenizer = open_tokenizer(base)
+        self.target = target
+        self.modality = Text(tokenizer, max_length)
+        self.device = hardware.device(device)
+        network: Any = open_model(base, target.model_config, tokenizer.pad_token_id).model
+        self.network: nn.Module = network.to(self.device).eval()
+
+    @torch.inference_mode()
+    def score(self, rows: Sequence[str]) -> np.ndarray:
+        """Scores of shape (rows, outputs), in the order of the rows."""
+        encoded = self.modality.encode(rows)
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        for group in sorted_groups(np.asarray(encoded.lengths), TOKENS_PER_CALL):
+            columns = {name: [values[index] for index in group] for name, values in encoded.columns.items()}
+            batch = {name: value.to(self.device) for name, value in self.modality.collate(columns).items()}
+            found.append((group, self.target.scores(self.network(**batch).logits).cpu().numpy()))
+        order = np.argsort(np.concatenate([group for group, _ in found]))
+        scores: np.ndarray = np.concatenate([scores for _, scores in found])[order]
+        return scores

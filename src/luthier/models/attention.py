@@ -1,0 +1,113 @@
+"""Attention with dropout on the CPU, for transformers' attention registry.
+
+PyTorch's fused attention has no dropout on CPUs: it falls back to separate, allocating operations. This is the same function with
+a cheap mask (see `luthier.models.dropout`), in-place passes, and the softmax gradient taken from the output as in
+FlashAttention (Dao et al. 2022, equation 4 of appendix B): with D = rowsum(dO * O), dS = P * (dP - D).
+Whatever it does not cover, evaluation included, goes to transformers' own `sdpa`.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from luthier.models.dropout import applies, draw, kept
+
+NAME = "luthier_cheap_dropout"
+
+
+class _Attention(torch.autograd.Function):
+    """Query, key and value (heads, tokens, width) with the batch folded into the heads; bias (batch, 1, 1 or tokens, tokens)."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, p: float) -> Tensor:
+        weights = torch.bmm(query, key.transpose(1, 2))
+        if bias is not None:
+            weights.view(bias.shape[0], -1, *weights.shape[1:]).add_(bias)
+        torch.softmax(weights, -1, out=weights)
+        mask = draw(weights.shape, p)
+        output = torch.bmm(mask.to(weights.dtype).mul_(weights), value).mul_(1 / kept(p))
+        ctx.save_for_backward(query, key, value, weights, mask, output)
+        ctx.scale = 1 / kept(p)
+        return output
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        query, key, value, weights, mask, output = ctx.saved_tensors
+        (gradient,) = gradients
+        mean = (gradient * output).sum(-1, keepdim=True)
+        scaled = gradient * ctx.scale
+        kept_mask = mask.to(weights.dtype)
+        scores = torch.bmm(scaled, value.transpose(1, 2)).mul_(kept_mask).sub_(mean).mul_(weights)
+        dropped = kept_mask.mul_(weights)
+        to_value = torch.bmm(dropped.transpose(1, 2), scaled)
+        return torch.bmm(scores, key), torch.bmm(scores.transpose(1, 2), query), to_value, None, None
+
+
+def dropout_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **rest: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Attention as transformers' registry calls it.
+
+    Args:
+        module: the attention layer.
+        query: (batch, heads, tokens, width).
+        key: as the query.
+        value: as the query.
+        attention_mask: (batch, 1, 1 or tokens, tokens), True or 0 where attention may look.
+        dropout: probability of dropping an attention weight; 0 outside training.
+        scaling: factor on the scores; default 1 / sqrt(width).
+        rest: what single models add; anything but None that matters sends the call to `sdpa`.
+
+    Returns:
+        Output (batch, tokens, heads, width), and None for the weights.
+    """
+    if not _covered(module, query, key, value, attention_mask, dropout, rest):
+        output: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest
+        )
+        return output
+    batch, heads, tokens, width = query.shape
+    scaled = query * (width**-0.5 if scaling is None else scaling)
+    folded = [one.reshape(batch * heads, tokens, width) for one in (scaled, key, value)]
+    mixed: Tensor = _Attention.apply(*folded, _bias(attention_mask, query), dropout)
+    return mixed.view(batch, heads, tokens, width).transpose(1, 2).contiguous(), None
+
+
+def _covered(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, rest: dict[str, Any]
+) -> bool:
+    causal = rest.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    return (
+        applies(query, dropout)
+        and query.shape == key.shape == value.shape
+        and query.dtype == key.dtype == value.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and (not causal if mask is None else mask.dim() == 4 and mask.shape[1] == 1 and mask.shape[0] == query.shape[0])
+        and all(rest.get(name) is None for name in ("position_bias", "softcap", "cache", "s_aux", "output_attentions"))
+    )
+
+
+def _bias(mask: Tensor | None, query: Tensor) -> Tensor | None:
+    """What is added to the scores: 0 where attention may look, a very low number where not."""
+    if mask is None or mask.dtype != torch.bool:
+        return mask
+    # Half the lowest number: adding a score cannot make it -inf, so a row that may look nowhere does not become NaN.
+    return torch.zeros(mask.shape, dtype=query.dtype).masked_fill_(~mask, torch.finfo(query.dtype).min / 2)
+
+
+AttentionInterface.register(NAME, dropout_attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -1,0 +1,108 @@
+"""Settling where a base model is: the demo table, a folder, an earlier run, or the hub and its local cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from luthier import demo
+from luthier.errors import ModelError
+
+ADAPTER = "adapter_config.json"
+"""What makes a folder a PEFT adapter."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where a base model is, settled once per run."""
+
+    name: str
+    """As the recipe says it."""
+    location: str
+    """A local folder, or a hub name."""
+    revision: str | None = None
+    trust_remote_code: bool = False
+    offline: bool = False
+    """The hub cannot be reached and its files come from the local cache."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for `from_pretrained`."""
+        hub = {"revision": self.revision} if self.revision else {}
+        return hub | {
+            "trust_remote_code": self.trust_remote_code,
+            "local_files_only": self.offline or Path(self.location).is_dir(),
+        }
+
+
+def find(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Base:
+    """Settle where a model is.
+
+    Raises:
+        ModelError: no such folder, or a hub name that is neither reachable nor in the local cache.
+    """
+    if name in demo.MODELS:
+        return Base(name, str(demo.fetch(name)))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return Base(name, str(_model_folder(folder).resolve()))
+    if name.startswith((".", "/", "~", "demo/")) or name.count("/") > 1 or (folder.parent.is_dir() and "/" in name):
+        raise ModelError(f"There is no model folder {name!r}.{_similar(name)}")
+    return Base(name, name, revision, trust_remote_code, offline=_offline(name, revision))
+
+
+def _model_folder(folder: Path) -> Path:
+    """The folder itself, or the one inside a run."""
+    if (folder / "recipe.yaml").is_file():
+        if not (folder / "model").is_dir():
+            raise ModelError(
+                f"The run in {folder} is not finished and has no model yet: `luthier train {folder}/recipe.yaml` goes on."
+            )
+        return folder / "model"
+    if not any((folder / file).is_file() for file in ("config.json", ADAPTER)):
+        raise ModelError(f"The folder {folder} holds no model: expected config.json and model.safetensors in it.")
+    return folder
+
+
+def _offline(name: str, revision: str | None) -> bool:
+    """Ask the hub once, so that no network means a sentence at once and not a minute of retries."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        cached = isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
+    except HFValidationError:
+        raise ModelError(
+            f"There is no model folder {name!r}, and the hub cannot have a model of that name.{_similar(name)}"
+        ) from None
+    try:
+        HfApi().model_info(name, revision=revision, timeout=5)
+    except GatedRepoError:
+        raise ModelError(
+            f"The model {name!r} is gated: accept its terms on its page and log in with `hf auth login`."
+        ) from None
+    except RevisionNotFoundError:
+        raise ModelError(f"The model {name!r} has no revision {revision!r} on the hub.") from None
+    except RepositoryNotFoundError:
+        raise ModelError(
+            f"There is no model {name!r} on the hub, or it is private (`hf auth login`), and no folder of that name here.{_similar(name)}"
+        ) from None
+    except Exception as unreachable:  # the hub client's network errors have no common base
+        if cached:
+            return True
+        raise ModelError(
+            f"The model {name!r} is not a folder here, and the hub cannot be reached ({type(unreachable).__name__}: {unreachable}). "
+            "Without a network give a local folder: copy one that `hf download` fetched elsewhere and write model: path/to/it. "
+            f"demo/minilm-en needs only the package index.{_similar(name)}"
+        ) from None
+    return False
+
+
+def _similar(name: str) -> str:
+    """Names near a mistyped one: demo models and folders beside it."""
+    parent = Path(name).expanduser().parent
+    beside = [str(parent / one.name) for one in parent.iterdir() if one.is_dir()] if parent.is_dir() else []
+    near = get_close_matches(name, [*demo.MODELS, *beside], n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

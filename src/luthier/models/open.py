@@ -1,0 +1,204 @@
+"""Opening a base model: its tokenizer, its configuration, and its weights with a head for the task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from torch import nn
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
+
+from luthier.errors import ModelError
+from luthier.models.anatomy import Anatomy, examine, parameters_of
+from luthier.models.find import ADAPTER, Base, find
+
+__all__ = ["Base", "Opened", "architecture", "find", "open_model", "open_tokenizer"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model with a task head."""
+
+    model: nn.Module
+    new: tuple[str, ...]
+    """Parameters that were drawn and not loaded."""
+    notes: tuple[str, ...] = ()
+    """What the user should know."""
+
+
+def open_tokenizer(base: Base) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, with a padding token and padding on the right, as `Text.collate` does it.
+
+    Raises:
+        ModelError: there is no tokenizer, or none of its tokens can serve for padding.
+    """
+    with _explained(base):
+        where = base if _holds_tokenizer(base) else _below(base)
+        tokenizer = AutoTokenizer.from_pretrained(where.location, **where.arguments)
+    if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_ids):  # what transformers makes out of no files at all
+        raise ModelError(
+            f"The model {base.name!r} cannot be used here: it has no tokenizer: expected tokenizer.json or a vocabulary beside its weights."
+        )
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None:
+        substitute = tokenizer.eos_token or tokenizer.unk_token
+        if substitute is None:
+            raise ModelError(
+                f"The tokenizer of {base.name} has no padding token, nor an end or unknown token to use instead. Add one with "
+                "tokenizer.add_special_tokens({'pad_token': '[PAD]'}), save it, and use that folder as model."
+            )
+        tokenizer.pad_token = substitute
+    return tokenizer
+
+
+def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None) -> Opened:
+    """Load the weights in float32 and put a head for the task on them.
+
+    Args:
+        base: from `find`.
+        config: what the target wants in the configuration (`num_labels`, `id2label`, ...).
+        pad_token_id: the tokenizer's padding token; decoders look for the last token before it.
+
+    Raises:
+        ModelError: the architecture has no such head, or the weights are missing, pickled or do not fit.
+    """
+    with _explained(base):
+        saved, below = architecture(base), _below(base)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            below.location,
+            **below.arguments,
+            **config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        new = {*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])}
+        anatomy = examine(model)
+        _check_loaded(base, model, anatomy, new)
+        if below != base:
+            model = _merged_adapter(model, base)
+    _set_padding(model, pad_token_id)
+    head = [name for name, _ in parameters_of(model, anatomy.head)]
+    if saved.id2label == config.get("id2label", saved.id2label) or new.issuperset(head):
+        return Opened(model, tuple(sorted(new)))
+    _draw(model, anatomy.head)
+    known = ", ".join(map(str, list(saved.id2label.values())[:6]))
+    note = f"The head of {base.name} was trained for other labels ({known}); a new one is drawn for yours."
+    return Opened(model, tuple(sorted(new.union(head))), (note,))
+
+
+def architecture(base: Base) -> Any:
+    """The model's configuration without its weights.
+
+    Raises:
+        ModelError: there is none, it is of no known type, or of one that cannot classify texts here.
+    """
+    with _explained(base):
+        below = _below(base)
+        config = AutoConfig.from_pretrained(below.location, **below.arguments)
+    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING and not base.trust_remote_code:
+        raise ModelError(
+            f"The model {base.name!r} cannot be used here: its architecture, {config.model_type}, has no head for this task in "
+            "transformers."
+        )
+    if getattr(config, "summary_type", None) == "last":
+        raise ModelError(
+            f"The model {base.name!r} ({config.model_type}) reads its answer from the last position and so needs padding on the left, "
+            "which luthier does not do. Take another model."
+        )
+    return config
+
+
+def _below(base: Base) -> Base:
+    """Of a PEFT adapter the model that it was trained on; else the same."""
+    adapter = Path(base.location) / ADAPTER
+    if not adapter.is_file():
+        return base
+    name = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    try:
+        return find(name, trust_remote_code=base.trust_remote_code)
+    except ModelError as missing:
+        raise ModelError(f"{base.name} is an adapter of {name!r}, which is needed to use it. {missing}") from None
+
+
+def _holds_tokenizer(base: Base) -> bool:
+    folder = Path(base.location)
+    return not folder.is_dir() or (folder / "tokenizer_config.json").is_file()
+
+
+def _merged_adapter(plain: nn.Module, base: Base) -> nn.Module:
+    """A PEFT adapter folded into the model below it; a head for another number of labels stays away."""
+    from peft import PeftModel
+
+    merged: nn.Module = PeftModel.from_pretrained(plain, base.location, ignore_mismatched_sizes=True).merge_and_unload()
+    return merged
+
+
+def _check_loaded(base: Base, model: nn.Module, anatomy: Anatomy, new: Iterable[str]) -> None:
+    """Refuse weights that are not those of the configuration: transformers would draw the missing ones and go on."""
+    needed = {name for name, _ in parameters_of(model, (*anatomy.blocks, *anatomy.embeddings))}
+    lost = sorted(needed.intersection(new))
+    if lost:
+        raise ModelError(
+            f"The weights of {base.name!r} do not fit its config.json: {len(lost)} of {len(needed)} parameters of its blocks and "
+            f"embeddings are missing or have another shape, such as {lost[0]}."
+        )
+
+
+def _draw(model: nn.Module, modules: Iterable[str]) -> None:
+    """Draw weights anew by the family's own rule, which passes over those that transformers marked as loaded."""
+    whole: Any = model
+    for name in modules:
+        for module in model.get_submodule(name).modules():
+            for one in module.parameters(recurse=False):
+                one._is_hf_initialized = False  # type: ignore[attr-defined]
+            whole._init_weights(module)
+
+
+def _set_padding(model: nn.Module, pad_token_id: int | None) -> None:
+    config: Any = model.config
+    if pad_token_id is not None and config.pad_token_id is None:
+        config.pad_token_id = pad_token_id
+
+
+@contextmanager
+def _explained(base: Base) -> Iterator[None]:
+    """Keep transformers quiet while it loads, and turn its errors into a sentence."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as wrong:
+        raise ModelError(f"The model {base.name!r} cannot be used here: {_reason(wrong)}") from wrong
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
+ADVICE = {
+    "instantiate the backend tokenizer": "it has no tokenizer: expected tokenizer.json or a vocabulary beside its weights.",
+    "no file named model.safetensors": "it has no model.safetensors (pickled weights are not loaded: convert them with save_pretrained).",
+    "contains custom code": "it brings its own code. If you trust its source, write trust_remote_code: true.",
+    "deserializing header": "its model.safetensors is damaged or cut short; fetch it again.",
+}
+"""What to say where a part of transformers' message tells the cause."""
+
+
+def _reason(wrong: Exception) -> str:
+    """A sentence for the cause, where it is known, else the first line of transformers' message."""
+    known = [advice for part, advice in ADVICE.items() if part in str(wrong)]
+    return known[0] if known else str(wrong).strip().split("\n")[0][:300]

@@ -1,0 +1,89 @@
+"""Predictions of a whole file, written as they come, so that the file need not fit into memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from luthier.errors import DataError
+from luthier.show import Console
+from luthier.tasks import Prediction
+
+CHUNK = 2048
+"""Rows that are predicted and written at a time."""
+
+Rows = list[dict[str, Any]]
+
+
+def write(
+    output: Path, tables: Sequence[datasets.Dataset], predict: Callable[[Sequence[Any]], list[Prediction]], text: str
+) -> int:
+    """Write every row with `predicted` and `confidence` beside its own columns; returns how many.
+
+    Raises:
+        DataError: the ending of `output` is none of .csv, .jsonl and .parquet.
+    """
+    if output.suffix not in WRITERS:
+        raise DataError(f"Predictions are written as {', '.join(sorted(WRITERS))}; got --output {output}.")
+    total = sum(len(table) for table in tables)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with Console().bar("Predicting", total) as advance:
+        WRITERS[output.suffix](output, _answered(tables, predict, text, advance))
+    return total
+
+
+def _answered(
+    tables: Sequence[datasets.Dataset],
+    predict: Callable[[Sequence[Any]], list[Prediction]],
+    text: str,
+    advance: Callable[[int], None],
+) -> Iterator[Rows]:
+    for table in tables:
+        for start in range(0, len(table), CHUNK):
+            chunk = table[start : start + CHUNK]
+            answers = predict(chunk[text])
+            rows = [dict(zip(chunk, values, strict=True)) for values in zip(*chunk.values(), strict=True)]
+            yield [
+                row | {"predicted": answer.label, "confidence": round(answer.confidence, 4)}
+                for row, answer in zip(rows, answers, strict=True)
+            ]
+            advance(len(rows))
+
+
+def _csv(output: Path, chunks: Iterator[Rows]) -> None:
+    with output.open("w", encoding="utf-8", newline="") as stream:
+        writer = None
+        for rows in chunks:
+            if writer is None:
+                writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+                writer.writeheader()
+            writer.writerows(
+                [
+                    {key: "|".join(map(str, value)) if isinstance(value, list) else value for key, value in row.items()}
+                    for row in rows
+                ]
+            )
+
+
+def _jsonl(output: Path, chunks: Iterator[Rows]) -> None:
+    with output.open("w", encoding="utf-8") as stream:
+        for rows in chunks:
+            stream.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+
+
+def _parquet(output: Path, chunks: Iterator[Rows]) -> None:
+    first = pa.Table.from_pylist(next(chunks))
+    with pq.ParquetWriter(output, first.schema) as writer:
+        writer.write_table(first)
+        for rows in chunks:
+            writer.write_table(pa.Table.from_pylist(rows, schema=first.schema))
+
+
+WRITERS: dict[str, Callable[[Path, Iterator[Rows]], None]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}

@@ -1,0 +1,114 @@
+"""From a YAML file, a mapping and `key=value` overrides to a validated `Recipe`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from luthier.errors import RecipeError
+from luthier.recipe.problems import describe
+from luthier.recipe.schema import Recipe
+
+
+def read(
+    source: str | Path | Mapping[str, Any] | Recipe,
+    overrides: Sequence[str] = (),
+    sections: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Read and validate a recipe.
+
+    Args:
+        source: a YAML file, a mapping with the same keys, or a recipe.
+        sections: keys laid over those of the source before the overrides; None is passed over.
+        overrides: `key=value` with dotted keys, such as `train.epochs=5` or `method=lora`; values are YAML.
+
+    Raises:
+        RecipeError: all mistakes at once, each with file, line and a suggestion.
+    """
+    if isinstance(source, Recipe):
+        source = source.model_dump(mode="json", exclude={"resolved"})
+    if isinstance(source, Mapping):
+        name, document = "recipe", deepcopy(dict(source))
+    else:
+        name, document = str(source), parse_file(Path(source))
+    document = merge(document, sections or {})
+    override(document, overrides)
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as mistakes:
+        raise RecipeError(describe(mistakes, document, name, overrides)) from None
+
+
+def parse_file(path: Path) -> Any:
+    """The YAML document in a file, with line numbers kept."""
+    if not path.is_file():
+        raise RecipeError(f"There is no recipe {str(path)!r}. `luthier init DATA` writes one.")
+    try:
+        document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as wrong:
+        raise RecipeError(f"{path}: a recipe is UTF-8 text, and byte {wrong.start} is not; save it as UTF-8.") from None
+    except MarkedYAMLError as wrong:
+        mark = wrong.problem_mark or wrong.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path}{line}: this is not YAML: {wrong.problem or wrong.context}") from None
+    if not isinstance(document, dict):
+        raise RecipeError(f"{path}: expected keys such as `model:` and `data:`; `luthier init DATA` writes an example.")
+    return document
+
+
+def override(document: dict[str, Any], overrides: Iterable[str]) -> None:
+    """Set dotted keys in a document; a plug-in given by its name becomes a mapping when one of its settings is set.
+
+    Raises:
+        RecipeError: an override is not `key=value`.
+    """
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"Overrides are written key=value, such as train.epochs=5; got {text!r}.")
+        *parents, last = key.strip().split(".")
+        where = document
+        for parent in parents:
+            inner = where.get(parent)
+            if isinstance(inner, str):
+                inner = where[parent] = {"name": inner}
+            elif not isinstance(inner, dict):
+                inner = where[parent] = {}
+            where = inner
+        where[last] = _value(text, value)
+
+
+def merge(document: dict[str, Any], sections: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `document` with `sections` laid over it; mappings are merged key by key, None is passed over."""
+    merged = deepcopy(document)
+    for key, value in sections.items():
+        if value is None:
+            continue
+        old = merged.get(key)
+        merged[key] = merge(dict(old), value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """A mapping as YAML text in the order of its keys."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.width = 120
+    stream = StringIO()
+    yaml.dump(dict(document), stream)
+    return stream.getvalue()
+
+
+def _value(text: str, value: str) -> Any:
+    try:
+        return YAML(typ="safe").load(value) if value.strip() else None
+    except MarkedYAMLError as wrong:
+        raise RecipeError(f"The value of the override {text!r} is not YAML: {wrong.problem}.") from None

@@ -1,0 +1,185 @@
+"""Every key of a recipe: its type, default and meaning. docs/recipe.md and the JSON Schema are made from this file."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from luthier.methods import METHODS, Method
+from luthier.registry import Choice, Options
+from luthier.tasks import TASKS, Task
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _parts(value: Any) -> Any:
+    """Accept `8:1:1` beside `[0.8, 0.1, 0.1]`; YAML 1.1 readers may have turned `9:1` into a number, ours does not."""
+    if isinstance(value, str) and re.fullmatch(r"\s*\d+(\.\d+)?(\s*:\s*\d+(\.\d+)?)+\s*", value):
+        return [float(part) for part in value.split(":")]
+    return value
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) or value is None else [value]
+
+
+OneOrMore = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+AnyMethod = Annotated[Method, Choice(METHODS)]
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
+
+
+class Columns(Options):
+    """Which columns hold what. What is left out is inferred, and the inference is explained."""
+
+    text: str | None = None
+    """Column with the text."""
+    label: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=2)] | None = None
+    """Column with the label (a list in it makes the task multi-label), or a list of 0/1 columns, one per label."""
+    separator: str | None = None
+    """Character between several labels in one text cell, such as `|` in `noisy|expensive`; makes the task multi-label."""
+
+
+class Split(Options):
+    """How rows are divided when the files do not do it."""
+
+    by: Literal["random"] = "random"
+    """`random`: stratified, every class keeps its share in every part."""
+    parts: Annotated[
+        list[Annotated[float, Field(gt=0)]], BeforeValidator(_parts, json_schema_input_type=str | list[float]), Field(min_length=2, max_length=3)
+    ] = [8, 1, 1]
+    """Ratio of train : validation : test, as `8:1:1` or `[0.8, 0.1, 0.1]`. Two parts are train : validation; the best epoch
+    is then chosen on the rows that are scored, and the report says so."""
+    validation: Fraction = 0.1
+    """Share of the training rows held back for validation when files give train and test but no validation; 0 holds back none."""
+
+
+class Files(Options):
+    """One file, or several, per split."""
+
+    train: Annotated[OneOrMore, Field(min_length=1)]
+    """Training rows."""
+    validation: OneOrMore | None = None
+    """Rows that choose the best epoch."""
+    test: OneOrMore | None = None
+    """Rows that are scored once, at the end."""
+
+
+class Data(Options):
+    """The labelled rows."""
+
+    files: str | Files
+    """A csv, tsv, json, jsonl or parquet file, a folder written by `datasets.save_to_disk`, a Hugging Face dataset name,
+    `demo/reviews-en`, `demo/reviews-zh`, or a mapping of train, validation and test to such files."""
+    columns: Columns = Columns()
+    """Which columns hold what."""
+    split: Split = Split()
+    """How rows are divided when the files do not do it."""
+    max_length: Annotated[int, Field(ge=4)] | None = None
+    """Longest row in tokens. Default: what the model can read, at most 512. Batches are padded to their own longest row, so a
+    high limit costs nothing when texts are short."""
+    too_long: Literal["cut", "drop", "error"] = "cut"
+    """What happens to longer rows; how many there are is always reported. `drop` leaves them out of training only."""
+    bad_rows: Literal["drop", "error"] = "drop"
+    """What happens to rows without text or label; they are counted and listed in data.json."""
+    encoding: str | None = None
+    """Character encoding of the files, such as `gb18030`. Default: UTF-8, else detected and said."""
+    rows: Annotated[int, Field(ge=10)] | None = None
+    """Use only this many rows of each split, drawn at random: for a quick trial."""
+
+
+class EarlyStopping(Options):
+    """Stop when validation no longer improves."""
+
+    patience: Annotated[int, Field(ge=1)] = 2
+    """Evaluations without improvement before training stops."""
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    """Smallest change that counts as an improvement."""
+
+
+class Train(Options):
+    """How the weights are trained."""
+
+    epochs: Annotated[int, Field(ge=1)] = 3
+    """Passes over the training rows."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Rows per optimiser step, over all devices. Rows are cut into micro-batches of similar length by themselves."""
+    accumulation: Annotated[int, Field(ge=1)] = 1
+    """Batches whose gradients are summed into one step: the step then holds batch_size x accumulation rows."""
+    lr: Annotated[float, Field(gt=0, lt=10)] | None = None
+    """Peak learning rate. Default: the method's own."""
+    schedule: Literal["linear", "cosine", "constant", "plateau"] = "linear"
+    """How the rate falls after warm-up; `plateau` divides it by ten when validation stops improving (ReduceLROnPlateau)."""
+    warmup: Annotated[float, Field(ge=0)] = 0.06
+    """Steps over which the rate rises from 0: below 1 a share of all steps, else a number of steps."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decoupled decay; biases and normalisation weights have none."""
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of the gradient; null for no limit."""
+    label_smoothing: Fraction = 0.0
+    """Share of the target spread evenly over all classes (Szegedy et al. 2016)."""
+    monitor: str = "f1_macro"
+    """Validation metric that picks the best epoch and stops early; `loss` and every metric of the report can be named."""
+    early_stopping: EarlyStopping | None = None
+    """Stop when the monitored metric no longer improves."""
+    keep_best: bool = True
+    """Save the weights of the best evaluation; false saves the last."""
+    evaluate_every: Annotated[int, Field(ge=1)] | None = None
+    """Steps between evaluations. Default: once per epoch."""
+    save_every: Annotated[int, Field(ge=1)] | None = None
+    """Steps between checkpoints beside those at each evaluation."""
+    keep: Annotated[int, Field(ge=0)] = 0
+    """How many older checkpoints stay beside `last` and `best`."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto` measures a small product and takes bf16 where it is faster."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    max_tokens: Annotated[int, Field(ge=16)] | None = None
+    """Most padded tokens in one micro-batch. Default: no limit but memory; it is halved when memory runs out."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    track: Annotated[list[Tracker], BeforeValidator(_as_list, json_schema_input_type=Tracker | list[Tracker])] = []
+    """Trackers to report to beside log.jsonl."""
+
+
+class Recipe(Options):
+    """One fine-tuning job."""
+
+    task: Annotated[Task, Choice(TASKS)] = Field(default="classify", validate_default=True)
+    """What is predicted."""
+    model: str = "demo/minilm-en"
+    """Base model: a Hugging Face name, a local folder, the folder of an earlier run, or `demo/minilm-en`."""
+    revision: str | None = None
+    """Branch, tag or commit of a model from the hub."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model. Only for sources you trust."""
+    data: Data
+    """The labelled rows."""
+    method: Annotated[
+        list[AnyMethod],
+        BeforeValidator(_as_list, json_schema_input_type=AnyMethod | list[AnyMethod]),
+        Field(min_length=1),
+    ] = Field(default="full", validate_default=True)
+    """Which weights change and how: a name, a mapping with settings, or a list to combine."""
+    train: Train = Train()
+    """How the weights are trained."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the split, the new head, the order of rows and dropout."""
+    output: str = ""
+    """Run folder. Default: runs/ and the name of the data."""
+    resolved: dict[str, Any] | None = None
+    """Written by luthier into a run's recipe.yaml (versions, hardware, learning rate used); passed over when read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_output(cls, fields: Any) -> Any:
+        """Fill in `output` from the data's name."""
+        if isinstance(fields, dict) and not fields.get("output"):
+            files = (fields.get("data") or {}).get("files") if isinstance(fields.get("data"), dict) else None
+            first = files.get("train") if isinstance(files, dict) else files
+            first = first[0] if isinstance(first, list) and first else first
+            if isinstance(first, str):
+                stem = re.sub(r"\.(csv|tsv|jsonl?|parquet)$", "", first.rstrip("/").rsplit("/", 1)[-1])
+                fields = fields | {"output": f"runs/{stem or 'run'}"}
+        return fields

@@ -1,0 +1,215 @@
+"""A run: what training leaves behind, to predict with, to evaluate and to report on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from luthier.errors import DataError, RunError
+from luthier.evaluate import card, intervals, metrics, report
+from luthier.folder import RunFolder
+from luthier.recipe.reading import read
+from luthier.recipe.schema import Data, Recipe
+from luthier.registry import closest
+from luthier.tasks import Prediction, Target
+
+if TYPE_CHECKING:
+    from luthier.model import Model
+    from luthier.prepare import Prepared
+
+CHUNK = 2048
+"""Rows of a file that are predicted and written at a time."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a run on some rows."""
+
+    rows: int
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    """95 % bootstrap interval of the headline figures."""
+    majority: dict[str, float]
+    """The same figures for always answering the most frequent class of the training rows."""
+
+
+class Run:
+    """A run folder that training has finished.
+
+    Raises:
+        RunError: there is no finished run in the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = RunFolder(path)
+        if not (self.folder / "recipe.yaml").is_file():
+            raise RunError(
+                f"There is no run in {str(path)!r}: expected a folder that `luthier train` wrote.{_runs_near(Path(path))}"
+            )
+        if not (self.folder / "model" / "manifest.json").is_file():
+            raise RunError(
+                f"The run in {str(path)!r} is not finished: `luthier train {path}/recipe.yaml` goes on with it."
+            )
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        return read(self.path / "recipe.yaml")
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """What data.json says of the rows."""
+        facts: dict[str, Any] = self.folder.read_json("data.json")
+        return facts
+
+    @cached_property
+    def target(self) -> Target:
+        """The labels that the run has learned."""
+        return self.recipe.task.restore(self.data["target"])
+
+    @cached_property
+    def model(self) -> Model:
+        """The saved model, ready to predict."""
+        from luthier.model import Model
+
+        return Model(self.path / "model", self.target, self.data["max_length"], self.recipe.train.device)
+
+    def predict(self, texts: str | Sequence[str]) -> list[Prediction]:
+        """Predict rows of text, in their order; a single text gives a list of one."""
+        rows = [texts] if isinstance(texts, str) else list(texts)
+        wrong = next((row for row in rows if not isinstance(row, str)), None)
+        if wrong is not None:
+            raise DataError(f"Run.predict takes a text or a list of texts; got {type(wrong).__name__}.")
+        return self.target.predictions(self.model.score(rows)) if rows else []
+
+    def predict_file(self, file: str, output: str | Path) -> int:
+        """Predict every row of a file and write them with `predicted` and `confidence` beside their own columns.
+
+        Args:
+            file: any data file that a recipe can name.
+            output: a .csv, .jsonl or .parquet file.
+
+        Returns:
+            How many rows were written.
+        """
+        from luthier.data import source
+        from luthier.prediction_file import write
+
+        read_in = source.read(Data(files=file))
+        tables = [table for table in read_in.splits.values()]
+        text = self._text_column(tables[0].column_names, file)
+        return write(Path(output), tables, lambda rows: self.predict([value or "" for value in rows]), text)
+
+    def evaluate(self, on: str = "") -> Evaluation:
+        """Score the run.
+
+        Args:
+            on: `validation` or `test` as divided at training (default: the held-out rows), `train`, or a file of labelled rows.
+        """
+        on = on or self.data["held_out"]
+        targets, probabilities = self._stored(on) if on in self._scored_splits else self._scored(on)
+        counts = list(self.data["splits"]["train"]["labels"].values())
+        return Evaluation(
+            rows=len(targets),
+            metrics=metrics.measure(targets, probabilities),
+            intervals=intervals.intervals(targets, probabilities, seed=self.recipe.seed),
+            majority=metrics.majority(counts, targets),
+        )
+
+    def report(self) -> Path:
+        """Write report.html, report.json and README.md anew; returns the path of report.html."""
+        write_report(self.folder)
+        return self.path / "report.html"
+
+    @cached_property
+    def _scored_splits(self) -> set[str]:
+        file = self.path / "predictions.parquet"
+        return set(pq.read_table(file, columns=["split"]).column("split").to_pylist()) if file.is_file() else set()
+
+    def _stored(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        table = pq.read_table(self.path / "predictions.parquet", filters=[("split", "=", split)])
+        targets = self.target.encode(table.column("label").to_pylist())
+        return targets, np.array(table.column("probabilities").to_pylist(), dtype=np.float32)
+
+    def _scored(self, on: str) -> tuple[np.ndarray, np.ndarray]:
+        from luthier.prepare import labelled_rows, prepare
+
+        if on in self.data["splits"]:
+            table = prepare(self.recipe).tables[on]
+            texts, labels = table.rows[self.data["columns"]["text"]], table.labels
+        else:
+            texts, labels = labelled_rows(on, self.data["columns"], self.recipe.data)
+        return self.target.encode(labels), self.model.score(list(texts))
+
+    def _text_column(self, columns: Sequence[str], file: str) -> str:
+        name = str(self.data["columns"]["text"])
+        if name not in columns:
+            raise DataError(f"{file} has no column {name!r}, which the run was trained on; {closest(name, columns)}")
+        return name
+
+
+def write_predictions(folder: RunFolder, data: Prepared, scores: dict[str, np.ndarray]) -> None:
+    """Write predictions.parquet: the held-out rows with label, prediction and probabilities."""
+    tables = [_predicted(data, name, probabilities) for name, probabilities in scores.items()]
+    if tables:
+        whole = pa.concat_tables(tables, promote_options="permissive")
+        folder.require_space(whole.nbytes)
+        folder.replace("predictions.parquet", lambda place: pq.write_table(whole, place))
+
+
+def write_report(folder: RunFolder) -> None:
+    """Write report.json, report.html and README.md from the other files of the run."""
+    facts = report.gather(folder.path)
+    folder.write_json("report.json", facts)
+    folder.write("report.html", report.render(facts))
+    folder.write("README.md", card.card(facts))
+
+
+def _predicted(data: Prepared, split: str, probabilities: np.ndarray) -> pa.Table:
+    rows = data.rows[split]
+    table = data.tables[split]
+    answers = data.target.predictions(probabilities)
+    return pa.table(
+        {
+            "row": pa.array(rows.numbers + 1),
+            "split": pa.array([split] * len(rows)),
+            data.found.text: pa.array(table.rows[data.found.text][:]),
+            "label": pa.array(data.target.decode(rows.targets)),
+            "predicted": pa.array([answer.label for answer in answers]),
+            "confidence": pa.array([answer.confidence for answer in answers]),
+            "probabilities": pa.array(list(probabilities.astype(np.float64))),
+        }
+    )
+
+
+def _runs_near(path: Path) -> str:
+    parent = path.parent
+    found = sorted(str(one.parent) for one in parent.glob("*/recipe.yaml")) if parent.is_dir() else []
+    return f" Runs beside it: {', '.join(found[:5])}." if found else ""
+
+
+def batched(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Consecutive pieces of at most `size` rows."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def open(path: str | Path) -> Run:
+    """Open a finished run folder.
+
+    Raises:
+        RunError: there is no finished run.
+    """
+    return Run(path)

@@ -1,0 +1,77 @@
+"""What a run folder is settled on: its recipe and data. Two recipes never mix in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from luthier.errors import RunError
+from luthier.folder import RunFolder
+from luthier.recipe.reading import dump, parse_file
+from luthier.recipe.schema import Recipe
+
+FREE = {"output", "resolved", "train.track", "train.keep", "train.save_every", "train.max_tokens"}
+"""Keys that may change when a run goes on: they do not touch what is learned from which rows in which step."""
+
+
+def may_change(key: str) -> bool:
+    """Whether a dotted key of the recipe may change when a run goes on."""
+    return key in FREE or any(key.startswith(f"{free}.") for free in FREE)
+
+
+def make_room(folder: RunFolder, restart: bool) -> None:
+    """Empty a run folder if asked; leave folders alone that luthier did not write.
+
+    Raises:
+        RunError: the folder holds other things than a run.
+    """
+    ours = (folder / "recipe.yaml").is_file()
+    others = [one.name for one in folder.path.iterdir() if not one.name.startswith(".")]
+    if others and not ours:
+        raise RunError(
+            f"{folder.path} is not empty and holds no luthier run (it has {others[0]!r}). Give another output=..."
+        )
+    if restart and ours:
+        folder.clear()
+
+
+def refuse_to_mix(folder: RunFolder, recipe: Recipe, data: Mapping[str, Any]) -> None:
+    """Compare with what the folder was begun with.
+
+    Raises:
+        RunError: another recipe, or other rows.
+    """
+    if not (folder / "recipe.yaml").is_file():
+        return
+    before = dict(_flat(parse_file(folder / "recipe.yaml")))
+    now = dict(_flat(recipe.model_dump(mode="json")))
+    differing = [key for key in now.keys() | before.keys() if before.get(key) != now.get(key) and not may_change(key)]
+    if differing:
+        lines = "".join(
+            f"\n  {key}: {before.get(key)!r} there, {now.get(key)!r} in this recipe" for key in sorted(differing)
+        )
+        raise RunError(
+            f"{folder.path} holds a run of another recipe:{lines}\nGive another output=..., or --restart to delete that run and begin anew."
+        )
+    if (folder / "data.json").is_file() and folder.read_json("data.json")["fingerprint"] != data["fingerprint"]:
+        raise RunError(
+            f"The data have changed since the run in {folder.path} began, so it cannot go on. Give another output=..., or --restart to "
+            "delete that run and begin anew."
+        )
+
+
+def write_settled(folder: RunFolder, recipe: Recipe, data: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+    """Write recipe.yaml with what was resolved, and data.json."""
+    folder.write("recipe.yaml", dump(recipe.model_dump(mode="json") | {"resolved": dict(resolved)}))
+    folder.write_json("data.json", data)
+
+
+def _flat(document: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(document, Mapping) and document:
+        for key, value in document.items():
+            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(document, list) and any(isinstance(item, Mapping) for item in document):
+        for index, item in enumerate(document):
+            yield from _flat(item, f"{prefix}.{index}")
+    else:
+        yield prefix, list(document) if isinstance(document, list) else document

@@ -1,0 +1,180 @@
+"""Classification: binary, multi-class and multi-label, decided by what the label column holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import BeforeValidator, Field
+
+from luthier.errors import DataError
+from luthier.evaluate import metrics
+from luthier.objectives import Objective
+from luthier.objectives.supervised import CrossEntropy, LabelCrossEntropy
+from luthier.registry import closest
+from luthier.tasks import Prediction, Target, Task
+
+Label = str | int
+THRESHOLD = 0.5
+
+
+def _names(weights: Any) -> Any:
+    """Labels that YAML reads as numbers are named by their text, as in `{0: 1, 1: 5}`."""
+    return {str(label): weight for label, weight in weights.items()} if isinstance(weights, Mapping) else weights
+
+
+class Classify(Task):
+    """Put each row into one class, or give it any number of labels."""
+
+    name: ClassVar[str] = "classify"
+
+    weights: Annotated[
+        Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None, BeforeValidator(_names)
+    ] = None
+    """Weight of each class in the loss: `balanced` is inverse to its frequency (King & Zeng 2001), or a mapping of label to weight."""
+
+    def learn(self, values: Sequence[Any]) -> Classes:
+        """Learn the labels of the training rows: lists make the target multi-label."""
+        multilabel = any(isinstance(value, list) for value in values)
+        counts = Counter(label for value in values for label in (value if multilabel else [value]))
+        labels = sorted(counts, key=lambda label: (isinstance(label, str), label))
+        _check(labels, len(values), multilabel)
+        return Classes(tuple(labels), multilabel, self._weights(labels, counts, len(values), multilabel))
+
+    def restore(self, facts: Mapping[str, Any]) -> Classes:
+        """Make the target of an earlier run again."""
+        weights = facts.get("weights")
+        return Classes(tuple(facts["labels"]), facts["kind"] == "multilabel", tuple(weights) if weights else None)
+
+    def _weights(
+        self, labels: list[Label], counts: Counter[Label], rows: int, multilabel: bool
+    ) -> tuple[float, ...] | None:
+        if self.weights is None:
+            return None
+        if self.weights == "balanced":
+            if multilabel:  # of a label's positives against its negatives, taken as one where there are none
+                return tuple(max(1, rows - counts[label]) / counts[label] for label in labels)
+            return tuple(rows / (len(labels) * counts[label]) for label in labels)
+        unknown = sorted(set(self.weights) - {str(label) for label in labels})
+        if unknown:
+            raise DataError(
+                f"task.weights names the label {unknown[0]!r}, which the training rows do not have; {closest(unknown[0], map(str, labels))}"
+            )
+        return tuple(self.weights.get(str(label), 1.0) for label in labels)
+
+
+class Classes(Target):
+    """Learned labels, in sorted order.
+
+    Args:
+        labels: strings or integers.
+        multilabel: whether a row can have any number of them.
+        weights: one per label: of the class in the loss, or for multi-label of its positives.
+    """
+
+    def __init__(self, labels: tuple[Label, ...], multilabel: bool, weights: tuple[float, ...] | None = None) -> None:
+        self.labels = labels
+        self.multilabel = multilabel
+        self.weights = weights
+        self._index = {str(label): index for index, label in enumerate(labels)}
+
+    @property
+    def kind(self) -> str:
+        """`binary`, `multiclass` or `multilabel`."""
+        if self.multilabel:
+            return "multilabel"
+        return "binary" if len(self.labels) == 2 else "multiclass"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Labels, kind and weights."""
+        return {"labels": list(self.labels), "kind": self.kind, "weights": list(self.weights) if self.weights else None}
+
+    @property
+    def model_config(self) -> dict[str, Any]:
+        """Labels by name, for transformers' pipelines."""
+        names = [str(label) for label in self.labels]
+        return {
+            "num_labels": len(names),
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: index for index, name in enumerate(names)},
+            "problem_type": "multi_label_classification" if self.multilabel else "single_label_classification",
+        }
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        """(rows,) int64 class indices; multi-label: (rows, labels) float32 of 0 and 1."""
+        if not self.multilabel:
+            return np.fromiter(
+                (self._number(value, row) for row, value in enumerate(values)), dtype=np.int64, count=len(values)
+            )
+        table = np.zeros((len(values), len(self.labels)), dtype=np.float32)
+        for row, value in enumerate(values):
+            table[row, [self._number(label, row) for label in value]] = 1
+        return table
+
+    def count(self, targets: np.ndarray) -> dict[str, int]:
+        """Rows of each label."""
+        totals = targets.sum(axis=0) if self.multilabel else np.bincount(targets, minlength=len(self.labels))
+        return {str(label): int(total) for label, total in zip(self.labels, totals, strict=True)}
+
+    def objective(self, label_smoothing: float = 0.0) -> Objective:
+        """Cross entropy over classes, or over each label's yes and no."""
+        weights = torch.tensor(self.weights, dtype=torch.float32) if self.weights else None
+        kind = LabelCrossEntropy if self.multilabel else CrossEntropy
+        return kind(weights, label_smoothing)
+
+    def scores(self, logits: torch.Tensor) -> torch.Tensor:
+        """(rows, labels) probabilities: softmax, or a sigmoid for each label."""
+        logits = logits.float()
+        return logits.sigmoid() if self.multilabel else logits.softmax(dim=-1)
+
+    def metrics(self, targets: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+        """Every figure of `luthier.evaluate.metrics.measure`."""
+        return metrics.measure(targets, scores)
+
+    def decode(self, targets: np.ndarray) -> list[Any]:
+        """The inverse of `encode`."""
+        if self.multilabel:
+            return [[self.labels[index] for index in np.flatnonzero(row)] for row in targets]
+        return [self.labels[index] for index in targets]
+
+    def predictions(self, scores: np.ndarray) -> list[Prediction]:
+        """Label, confidence (of the class; for several labels the least sure decision) and all probabilities, per row."""
+        if self.multilabel:
+            chosen = self.decode((scores >= THRESHOLD).astype(np.float32))
+            confidence = np.maximum(scores, 1 - scores).min(axis=1)
+        else:
+            chosen, confidence = self.decode(scores.argmax(axis=1)), scores.max(axis=1)
+        names = [str(label) for label in self.labels]
+        return [
+            Prediction(label, float(sure), dict(zip(names, map(float, row), strict=True)))
+            for label, sure, row in zip(chosen, confidence, scores, strict=True)
+        ]
+
+    def _number(self, label: Label, row: int) -> int:
+        try:
+            return self._index[str(label)]  # another file may have the same labels as text or as numbers
+        except KeyError:
+            known = ", ".join(map(str, self.labels[:10]))
+            raise DataError(
+                f"Row {row + 1} has the label {label!r}, which the training rows do not have (known: {known}). Correct it, or add "
+                "training rows with this label."
+            ) from None
+
+
+def _check(labels: list[Label], rows: int, multilabel: bool) -> None:
+    if len(labels) < 2 and not multilabel:
+        found = f"only {labels[0]!r}" if labels else "no label"
+        raise DataError(
+            f"Classification needs at least two classes, and the training rows have {found}. Is this the right label column?"
+        )
+    if not labels:
+        raise DataError("None of the training rows has a label. Is this the right label column?")
+    if len(labels) > rows / 2 and len(labels) > 2:
+        raise DataError(
+            f"The label column has {len(labels)} different values in {rows} training rows, so this is no classification: is it the right "
+            "column? `data.columns.label` names another."
+        )

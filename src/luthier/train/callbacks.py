@@ -1,0 +1,246 @@
+"""What happens around the steps: log, evaluate, keep the best, stop early, save, show progress, obey Ctrl-C."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from types import FrameType
+from typing import Any
+
+import torch
+
+from luthier.errors import DivergedError, RecipeError
+from luthier.evaluate.metrics import LOWER_IS_BETTER
+from luthier.evaluate.predict import Scores
+from luthier.folder import RunFolder
+from luthier.hardware import peak_memory_mb
+from luthier.recipe.schema import Train
+from luthier.registry import closest
+from luthier.train.checkpoint import Checkpoints
+from luthier.train.job import Callback, Job, State, Step
+
+Measure = Callable[[], tuple[Scores, dict[str, float]]]
+
+
+def check_settings(settings: Train, figures: Collection[str]) -> None:
+    """Make sure that what steers training will be measured.
+
+    Args:
+        settings: of the recipe.
+        figures: metrics of the validation rows; empty where there are none.
+
+    Raises:
+        RecipeError: an unknown metric, or early stopping or `plateau` without validation rows.
+    """
+    known = ["loss", *figures]
+    if figures and settings.monitor not in known:
+        raise RecipeError(
+            f"train.monitor is {settings.monitor!r}, which is not measured on these rows; {closest(settings.monitor, known)}"
+        )
+    steering = [
+        name
+        for name, asked in {
+            "train.early_stopping": settings.early_stopping is not None,
+            "train.schedule: plateau": settings.schedule == "plateau",
+        }.items()
+        if asked
+    ]
+    if not figures and steering:
+        raise RecipeError(
+            f"{steering[0]} looks at validation rows, and there are none: give data.files.validation or a share of the training "
+            "rows by data.split.validation, or leave it out."
+        )
+
+
+class Guard(Callback):
+    """Stop at once when the loss is NaN, infinite, or has risen far above where it began."""
+
+    WINDOW = 20
+    RISE = 4.0
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+        self._recent: deque[float] = deque(maxlen=self.WINDOW)
+
+    def after_step(self, job: Job, state: State, step: Step) -> None:
+        """Look at the loss of this step.
+
+        Raises:
+            DivergedError: with the step, and what to do.
+        """
+        overflows = job.accelerator.scaler is None  # under fp16 the scaler skips such a step and goes on
+        if not math.isfinite(step.loss) or (not math.isfinite(step.norm) and overflows):
+            raise DivergedError(self._message(job, state, step, f"loss {step.loss}, gradient norm {step.norm}"))
+        self._recent.append(step.loss)
+        mean = sum(self._recent) / len(self._recent)
+        if state.first_loss is None:
+            state.first_loss = step.loss
+        if len(self._recent) == self.WINDOW and mean > self.RISE * state.first_loss + 1:
+            seen = f"mean loss {mean:.3g} over {self.WINDOW} steps, {state.first_loss:.3g} at the start"
+            raise DivergedError(self._message(job, state, step, seen))
+
+    def _message(self, job: Job, state: State, step: Step, seen: str) -> str:
+        peak = max(group["peak"] for group in job.optimizer.param_groups)
+        return (
+            f"Training diverged at step {state.step} ({seen}; learning rate {step.lr:.2g}). {self.checkpoints.kept()} "
+            f"Start again with a lower rate, such as train.lr={peak / 10:.0e} --restart, and look for faulty rows."
+        )
+
+
+class Log(Callback):
+    """A line a step in log.jsonl, and what the recipe's trackers are told."""
+
+    def __init__(self, folder: RunFolder | None, warn: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.warn = warn
+
+    def after_step(self, job: Job, state: State, step: Step) -> None:
+        """Write the step's figures."""
+        record = facts(step, state, job)
+        if self.folder:
+            self.folder.log({"event": "step", **record, "memory_mb": round(peak_memory_mb(job.device), 1)})
+        job.accelerator.log(
+            {f"train/{name}": value for name, value in record.items() if name != "step" and value is not None},
+            step=state.step,
+        )
+
+    def notice(self, job: Job, state: State, text: str) -> None:
+        """Write it down and say it."""
+        if self.folder:
+            self.folder.log({"event": "note", "step": state.step + 1, "text": text})
+        self.warn(text)
+
+
+def facts(step: Step, state: State, job: Job) -> Mapping[str, float | None]:
+    """The figures of a step as log.jsonl has them; None for a gradient norm that fp16 let overflow."""
+    return {
+        "step": state.step,
+        "epoch": round(state.step / job.batches.per_epoch, 4),
+        "stage": 0,
+        "loss": step.loss,
+        "lr": step.lr,
+        "grad_norm": step.norm if math.isfinite(step.norm) else None,
+        "samples_per_second": round(step.rows / step.seconds, 2),
+        "tokens_per_second": round(step.tokens / step.seconds, 1),
+        "padding": round(step.padded / max(1, step.tokens), 3),
+    }
+
+
+class Validate(Callback):
+    """Evaluate at the end of each epoch, or every so many steps; judge improvement; stop when it fails to come."""
+
+    def __init__(self, measure: Measure, settings: Train, folder: RunFolder | None, say: Callable[[str], None]) -> None:
+        self.measure = measure
+        self.settings = settings
+        self.folder = folder
+        self.say = say
+
+    def after_step(self, job: Job, state: State, step: Step) -> None:
+        """Evaluate if it is time."""
+        state.improved = state.evaluated = False
+        every = self.settings.evaluate_every or job.batches.per_epoch
+        if state.step % every == 0 or state.step == job.steps:
+            self._evaluate(job, state)
+
+    def _evaluate(self, job: Job, state: State) -> None:
+        scores, metrics = self.measure()
+        figures = {"loss": scores.loss, **metrics}
+        epoch = round(state.step / job.batches.per_epoch, 4)
+        if self.folder:
+            self.folder.log({"event": "evaluate", "split": "validation", "step": state.step, "epoch": epoch, **figures})
+        job.accelerator.log({f"validation/{name}": value for name, value in figures.items()}, step=state.step)
+        improved = self._judge(figures, state)
+        job.schedule.observe(worse=not improved)
+        state.improved, state.evaluated = improved, True
+        mark = "  best so far" if improved else ""
+        monitor = self.settings.monitor
+        self.say(f"epoch {epoch:g}: validation loss {scores.loss:.4f}, {monitor} {figures[monitor]:.4f}{mark}")
+
+    def _judge(self, figures: Mapping[str, float], state: State) -> bool:
+        value = figures[self.settings.monitor]
+        sign = -1 if self.settings.monitor in LOWER_IS_BETTER else 1
+        stopping = self.settings.early_stopping
+        delta = stopping.min_delta if stopping else 0.0
+        if state.best is None or sign * (value - state.best) > delta:
+            state.best, state.best_step, state.since_best = value, state.step, 0
+            return True
+        state.since_best += 1
+        if stopping and state.since_best >= stopping.patience:
+            state.stopped = (
+                f"early stopping: {self.settings.monitor} has not improved on {state.best:.4f} (step {state.best_step}) in "
+                f"{state.since_best} evaluations"
+            )
+        return False
+
+
+class Save(Callback):
+    """Write a checkpoint after each evaluation, every `save_every` steps, and when the run is asked to stop."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+
+    def after_step(self, job: Job, state: State, step: Step) -> None:
+        """Save if it is time; only the main process writes."""
+        every = job.settings.save_every
+        due = state.evaluated or (every and state.step % every == 0) or state.step == job.steps or state.stopped
+        if due and job.accelerator.is_main_process:
+            self.checkpoints.save(job, state, best=state.improved)
+        if due:
+            job.accelerator.wait_for_everyone()
+
+
+class Interrupt(Callback):
+    """Ctrl-C and SIGTERM end the run after the step in progress; a second Ctrl-C ends it at once."""
+
+    REASON = "interrupted"
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def start(self, job: Job, state: State) -> None:
+        """Take over the signals; only the main thread of a program can."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+
+    def after_step(self, job: Job, state: State, step: Step) -> None:
+        """Pass the wish on; several processes agree, so that none waits for another that has gone."""
+        asked = self._asked
+        if job.accelerator.num_processes > 1:
+            asked = bool(job.accelerator.reduce(torch.tensor(float(asked), device=job.device), reduction="sum").item())
+        if asked and not state.stopped:
+            state.stopped = self.REASON
+
+    def finish(self, job: Job, state: State) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+
+class Progress(Callback):
+    """A progress bar over steps, with loss and speed."""
+
+    def __init__(self, bar: Any) -> None:
+        self.bar = bar
+        self._task: Any = None
+
+    def start(self, job: Job, state: State) -> None:
+        """Open the bar at the step where the run goes on."""
+        self._task = self.bar.add_task("Training", total=job.steps, completed=state.step, note="")
+
+    def after_step(self, job: Job, state: State, step: Step) -> None:
+        """Move on."""
+        self.bar.update(
+            self._task, completed=state.step, note=f"loss {step.loss:.3f}  {step.rows / step.seconds:.0f} rows/s"
+        )

@@ -1,0 +1,201 @@
+"""Checkpoints: everything that a run needs to go on exactly, written whole or not at all.
+
+    checkpoints/last            the newest
+    checkpoints/best            the best evaluation so far
+    checkpoints/step-000120     older ones, as many as `train.keep` asks for
+
+Each holds weights.safetensors (what is trained, and buffers), optimizer.safetensors, state.json and a manifest with hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from luthier.errors import CheckpointError
+from luthier.folder import RunFolder, verify
+from luthier.models.save import load_trained_state, size_of, trained_state
+from luthier.train.job import Job, State
+
+LAST, BEST = "checkpoints/last", "checkpoints/best"
+OTHER_MODEL = "The model's folder has changed since the run began: give another output=..., or --restart to begin anew."
+
+
+class Checkpoints:
+    """The checkpoints of one run folder."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def save(self, job: Job, state: State, best: bool) -> None:
+        """Write `last`, and `best` with the same content if this is the best evaluation; keep older ones as asked.
+
+        `best` is written before `last`: were the process killed between the two, the newest checkpoint would be the best one,
+        which knows of itself, and not a `last` that speaks of a `best` yet to come.
+        """
+        self._retire(job.settings.keep)
+        weights = trained_state(job.accelerator.unwrap_model(job.model))
+        moments = _optimizer_state(job)
+        scaler = job.accelerator.scaler.state_dict() if job.accelerator.scaler is not None else {}
+        content = asdict(state) | {"schedule": job.schedule.state(), "scaler": scaler}
+
+        def fill(temporary: Path) -> None:
+            save_file(_contiguous(weights), temporary / "weights.safetensors")
+            save_file(_contiguous(moments), temporary / "optimizer.safetensors")
+            (temporary / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+        self.folder.flush_log()
+        self.folder.publish(BEST if best else LAST, fill, needed=size_of(weights) + size_of(moments))
+        if best:
+            self.folder.duplicate(BEST, LAST)
+
+    def resume(self, job: Job) -> tuple[State, list[str]]:
+        """Put the newest undamaged checkpoint into the job; returns its state and what was passed over.
+
+        With no usable checkpoint the state is that of a fresh start.
+
+        Raises:
+            CheckpointError: the newest undamaged checkpoint belongs to another model.
+        """
+        damaged = []
+        for folder in self._newest_first():
+            try:
+                verify(folder)
+            except CheckpointError as damage:
+                damaged.append(str(damage))
+                continue
+            state = self._load(folder, job)
+            return state, damaged and [*damaged, f"Falling back to {folder}, of step {state.step}."]
+        return State(), damaged and [*damaged, "No other checkpoint is left: training starts from the beginning."]
+
+    def load_best(self, job: Job, state: State) -> str:
+        """Put the weights of the best evaluation into the model; returns a sentence on which weights the model has now."""
+        damaged = []
+        for folder in self._newest_first():
+            if _step_of(folder) != state.best_step:
+                continue
+            try:
+                verify(folder)
+            except CheckpointError as damage:
+                damaged.append(str(damage))
+                continue
+            _load_weights(folder, job)
+            return (
+                f"Keeping the weights of step {state.best_step}, the best by {job.settings.monitor} ({state.best:.4f})."
+            )
+        why = (
+            " ".join(damaged)
+            or f"There is no checkpoint of step {state.best_step}, the best by {job.settings.monitor}."
+        )
+        return f"{why} Keeping the weights of step {state.step}, the last."
+
+    def kept(self) -> str:
+        """A sentence on the newest checkpoint."""
+        found = self._newest_first()
+        if not found:
+            return "No checkpoint had been written yet."
+        return f"The last good checkpoint, of step {_step_of(found[0])}, is kept in {found[0]}."
+
+    def _newest_first(self) -> list[Path]:
+        kept = (self.folder / "checkpoints").glob("step-*")
+        places = [
+            self.folder / LAST,
+            self.folder / f"{LAST}.old",
+            self.folder / BEST,
+            self.folder / f"{BEST}.old",
+            *kept,
+        ]
+        return sorted((place for place in places if place.is_dir()), key=_step_of, reverse=True)
+
+    def _retire(self, keep: int) -> None:
+        """Put `last` aside under its step's name, and remove what is more than `keep`."""
+        last = self.folder / LAST
+        step = _step_of(last)
+        aside = last.with_name(f"step-{step:06d}")
+        if keep and step >= 0 and not aside.exists():
+            last.rename(aside)
+        for old in sorted(last.parent.glob("step-*"), key=_step_of, reverse=True)[keep:]:
+            shutil.rmtree(old)
+
+    def _load(self, folder: Path, job: Job) -> State:
+        _load_weights(folder, job)
+        _load_optimizer(folder, job)
+        content = _read_state(folder)
+        schedule, scaler = content.pop("schedule"), content.pop("scaler")
+        job.schedule.load(schedule)
+        if scaler and job.accelerator.scaler is not None:
+            job.accelerator.scaler.load_state_dict(scaler)
+        return State(**content)
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    return content
+
+
+def _step_of(folder: Path) -> int:
+    """Step of a checkpoint that may be damaged; -1 where it does not say."""
+    try:
+        return int(_read_state(folder)["step"])
+    except (OSError, ValueError, KeyError):
+        return -1
+
+
+def _load_weights(folder: Path, job: Job) -> None:
+    """Put the saved weights into the model.
+
+    Raises:
+        CheckpointError: they are those of another model.
+    """
+    weights = load_file(folder / "weights.safetensors")
+    model = job.accelerator.unwrap_model(job.model)
+    mine = trained_state(model)
+    for name in sorted(mine.keys() & weights.keys()):
+        if mine[name].shape != weights[name].shape:
+            raise CheckpointError(
+                f"{folder} belongs to another model: {name} has the shape {tuple(weights[name].shape)} there and "
+                f"{tuple(mine[name].shape)} here. {OTHER_MODEL}"
+            )
+    try:
+        load_trained_state(model, weights)
+    except ValueError as other:
+        raise CheckpointError(f"{folder} belongs to another model: {other}. {OTHER_MODEL}") from None
+
+
+def _names(job: Job) -> dict[int, str]:
+    model = job.accelerator.unwrap_model(job.model)
+    return {id(one): name for name, one in model.named_parameters()}
+
+
+def _optimizer_state(job: Job) -> dict[str, Tensor]:
+    """AdamW's moments as `parameter name|moment`; none before the first step."""
+    names, inner = _names(job), _inner(job)
+    return {f"{names[id(one)]}|{key}": value for one, slots in inner.state.items() for key, value in slots.items()}
+
+
+def _load_optimizer(folder: Path, job: Job) -> None:
+    names, inner = _names(job), _inner(job)
+    by_name = {names[id(one)]: one for one in job.parameters}
+    inner.state.clear()
+    for key, value in load_file(folder / "optimizer.safetensors").items():
+        name, _, moment = key.rpartition("|")
+        one = by_name[name]
+        inner.state[one][moment] = value.to(one.device)
+
+
+def _inner(job: Job) -> torch.optim.Optimizer:
+    """The optimiser itself, out of Accelerate's wrapper."""
+    wrapped = job.optimizer
+    inner: torch.optim.Optimizer = wrapped if isinstance(wrapped, torch.optim.AdamW) else wrapped.optimizer
+    return inner
+
+
+def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: one.contiguous() for name, one in state.items()}

@@ -1,0 +1,28 @@
+"""Small models for the methods: random ones of every family, and real ones where they are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny_models
+
+REAL = ("stories260k", "multilingual-e5-small-zhen")
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """`base(name)`: the folder of a random model of that family, or of a real one."""
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name in REAL:
+            return Path(request.getfixturevalue("assets"), "models", name)
+        if name == "tiny-bert":
+            return Path(request.getfixturevalue("tiny_bert"))
+        if name not in made:
+            made[name] = tiny_models.make(name, tmp_path_factory.mktemp("bases") / name)
+        return made[name]
+
+    return folder

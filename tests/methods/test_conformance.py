@@ -1,0 +1,193 @@
+"""What every method must keep on every model, driven from the registry: a new member is tested by being registered."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+import torch
+import transformers
+from conftest import REAL
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, pipeline
+
+from luthier.errors import RecipeError
+from luthier.methods import METHODS
+from luthier.modalities.text import Text
+from luthier.models.anatomy import Anatomy, parameters_of
+from luthier.models.open import Base, open_model, open_tokenizer
+from luthier.models.quick import quicken
+from luthier.models.save import save_model
+from luthier.pipeline import apply_methods
+from luthier.recipe.schema import Recipe
+from luthier.tasks.classify import Classes
+from luthier.train.optimizer import adamw
+
+NEEDED_SETTINGS: dict[str, dict[str, Any]] = {"pattern": {"train": [r"\.1\.", "weight$"], "freeze": [r"\.0\."]}}
+"""Methods that have a setting without default."""
+
+TARGET = Classes(("bad", "good", "so so"), multilabel=False)
+TEXTS = ["the film is good", "bad", "the room is very bad the service not good", "great phone great battery"]
+COMBINATIONS: dict[str, list[Any]] = {
+    "lora + top": ["lora", {"name": "top", "blocks": 1}],
+    "head + bias": ["head", "bias"],
+    "bias + lora": ["bias", {"name": "lora", "targets": "attention", "rank": 4}],
+    "full + lora": ["full", "lora"],
+}
+MODELS = ("tiny-bert", *tiny_models.FAMILIES, *REAL)
+REFUSED = {("bias", "llama"), ("bias", "stories260k"), ("bias", "modernbert")}
+"""Methods that have nothing to train there: these models have no biases."""
+
+
+@dataclass
+class Tuned:
+    """A model after some training steps, and what it was before."""
+
+    model: nn.Module
+    anatomy: Anatomy
+    modality: Text
+    folder: Path
+    """Of the base model."""
+    marked: frozenset[str]
+    """Parameters that were switched on."""
+    untouched: Tensor
+    """Logits before the first step."""
+    before: dict[str, Tensor]
+    after: dict[str, Tensor]
+    losses: list[float]
+
+
+def settings(method: str) -> list[Any]:
+    return COMBINATIONS.get(method) or [{"name": method, **NEEDED_SETTINGS.get(method, {})}]
+
+
+def prepared(folder: Path, methods: list[Any]) -> tuple[nn.Module, Anatomy, dict[str, float], Text]:
+    """As the pipeline does it."""
+    base = Base("base", str(folder))
+    tokenizer = open_tokenizer(base)
+    torch.manual_seed(0)
+    opened = open_model(base, TARGET.model_config, tokenizer.pad_token_id)
+    recipe = Recipe.model_validate({"data": {"files": "rows.csv"}, "method": methods})
+    model, anatomy, rates = apply_methods(opened.model, opened.new, recipe)
+    return quicken(model).eval(), anatomy, rates, Text(tokenizer)
+
+
+def batch_of(modality: Text) -> dict[str, Tensor]:
+    return modality.collate(modality.encode(TEXTS).columns)
+
+
+def logits_of(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    with torch.no_grad():
+        return model.eval()(**batch).logits
+
+
+def copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def tune(folder: Path, methods: list[Any], steps: int) -> Tuned:
+    """Train on one batch in evaluation mode: without dropout the loss has to fall."""
+    model, anatomy, rates, modality = prepared(folder, methods)
+    batch = batch_of(modality)
+    marked = frozenset(name for name, one in model.named_parameters() if one.requires_grad)
+    untouched, before = logits_of(model, batch), copied(model)
+    optimizer = adamw(model, rates, weight_decay=0.01)
+    for group in optimizer.param_groups:
+        group["lr"] = 3e-3 if len(model.state_dict()) < 150 else 5e-4
+    objective, losses, after = TARGET.objective(), [], {}
+    for step in range(steps):
+        loss, count = objective(model, {**batch, "target": torch.tensor([1, 0, 2, 1])})
+        (loss / count).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append((loss / count).item())
+        after = after or (copied(model) if step == 1 else {})
+    return Tuned(model, anatomy, modality, folder, marked, untouched, before, after, losses)
+
+
+def cases() -> list[Any]:
+    """Every method on every model; combinations on the random ones. Big ones take part where assets are at hand."""
+    single = [(method, model) for model in MODELS for method in METHODS if (method, model) not in REFUSED]
+    several = [(method, model) for model in ("bert", "roberta", "gpt2") for method in COMBINATIONS]
+    return [pytest.param((model, method), id=f"{model}: {method}") for method, model in [*single, *several]]
+
+
+@pytest.fixture(scope="module", params=cases())
+def tuned(request: pytest.FixtureRequest, base: Callable[[str], Path]) -> Tuned:
+    model, method = request.param
+    return tune(base(model), settings(method), steps=3 if model == "multilingual-e5-small-zhen" else 6)
+
+
+@pytest.fixture(scope="module")
+def saved(tuned: Tuned, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    save_model(copy.deepcopy(tuned.model), tuned.modality, folder)
+    return folder
+
+
+def test_before_training_the_logits_are_those_of_plain_transformers(tuned: Tuned) -> None:
+    torch.manual_seed(0)
+    plain = AutoModelForSequenceClassification.from_pretrained(tuned.folder, num_labels=3, dtype=torch.float32)
+    plain.config.pad_token_id = tuned.modality.tokenizer.pad_token_id
+    assert torch.allclose(tuned.untouched, logits_of(plain, batch_of(tuned.modality)), atol=1e-5)
+
+
+def test_only_marked_weights_move(tuned: Tuned) -> None:
+    moved = {name for name, value in tuned.before.items() if not torch.equal(value, tuned.after[name])}
+    assert moved <= tuned.marked
+    # A bias of keys moves no logit (softmax does not see it), and not every row of a table is looked up: most, not all.
+    assert len(moved) >= 0.9 * len(tuned.marked)
+
+
+def test_the_head_is_always_trained(tuned: Tuned) -> None:
+    head = {name for name, one in parameters_of(innermost(tuned.model), tuned.anatomy.head) if one.requires_grad}
+    assert head
+    assert all(plain_name(name) in {plain_name(one) for one in tuned.marked} for name in head)
+
+
+def test_loss_falls(tuned: Tuned) -> None:
+    assert tuned.losses[-1] < tuned.losses[0]
+
+
+def test_plain_transformers_loads_what_was_saved(tuned: Tuned, saved: Path) -> None:
+    plain = AutoModelForSequenceClassification.from_pretrained(saved)
+    batch = batch_of(tuned.modality)
+    # folding an adapter into the weights rounds once more
+    tolerance = 1e-5 if isinstance(tuned.model, PeftModel) else 1e-6
+    assert torch.allclose(logits_of(plain, batch), logits_of(tuned.model, batch), atol=tolerance)
+    assert plain.config.id2label == {0: "bad", 1: "good", 2: "so so"}
+    assert "luthier" not in (saved / "config.json").read_text()
+
+
+def test_plain_peft_loads_the_adapter(tuned: Tuned, saved: Path) -> None:
+    if not (saved / "adapter").is_dir():
+        pytest.skip("nothing was inserted by PEFT, or more was trained than an adapter holds")
+    config = AutoConfig.from_pretrained(saved)
+    plain = AutoModelForSequenceClassification.from_pretrained(tuned.folder, config=config, dtype=torch.float32)
+    whole = PeftModel.from_pretrained(plain, saved / "adapter")
+    batch = batch_of(tuned.modality)
+    assert torch.allclose(logits_of(whole, batch), logits_of(tuned.model, batch), atol=1e-6)
+
+
+def test_pipeline_of_transformers_gives_the_same_scores(tuned: Tuned, saved: Path) -> None:
+    classify = pipeline("text-classification", model=str(saved), top_k=None)
+    expected = TARGET.scores(logits_of(tuned.model, batch_of(tuned.modality)))
+    for answer, row in zip(classify(TEXTS), expected, strict=True):
+        scores = {one["label"]: one["score"] for one in answer}
+        assert [scores[label] for label in TARGET.labels] == pytest.approx(row.tolist(), abs=1e-5)
+
+
+def test_merging_keeps_the_logits(tuned: Tuned) -> None:
+    merged = copy.deepcopy(tuned.model)
+    batch = batch_of(tuned.modality)
+    expected = logits_of(merged, batch)
+    for method in Recipe.model_validate({"data": {"files": "rows.csv"}, "method": ["full", *METHODS_OF(tuned)]}).method:
+        merged = method.merge(merged)
+    assert torch.allclose(logits_of(merged, batch), expected, atol=1e-5)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny models gain nothing from threads, and busy machines lose much
 
 POSITIVE = ["good", "great", "lovely", "fine", "superb"]
 NEGATIVE = ["bad", "awful", "poor", "dull", "broken"]
@@ -86,3 +89,32 @@ def reviews(tmp_path: Path, sentences: Callable[[int, int], list[tuple[str, str]
     lines = [f"{text},{label}" for text, label in sentences(120, 0)]
     file.write_text("\n".join(["review,sentiment", *lines]) + "\n", encoding="utf-8")
     return file
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def luthier(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """`luthier("train", "recipe.yaml")`: the command line, in this process."""
+    from luthier.__main__ import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> Said:
+        capsys.readouterr()
+        try:
+            main([str(one) for one in arguments])
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        printed = capsys.readouterr()
+        return Said(code, printed.out, printed.err)
+
+    return run

@@ -21,12 +21,16 @@ def test_auto_finds_a_device():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(RecipeError, match=r"train.device is 'cuda', but PyTorch .* finds no such device .* Set train.device"):
+    with pytest.raises(
+        RecipeError, match=r"train.device is 'cuda', but PyTorch .* finds no such device .* Set train.device"
+    ):
         hardware.device("cuda")
 
 
 def test_fp16_is_refused_on_a_cpu():
-    with pytest.raises(RecipeError, match=r"'fp16', which overflows and is slow on a CPU. Set train.precision to bf16, fp32 or auto"):
+    with pytest.raises(
+        RecipeError, match=r"'fp16', which overflows and is slow on a CPU. Set train.precision to bf16, fp32 or auto"
+    ):
         hardware.precision("fp16", CPU)
 
 

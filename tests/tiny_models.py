@@ -11,9 +11,26 @@ import transformers as tf
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, PreTrainedTokenizerFast
 
-WORDS = ("good", "great", "bad", "awful", "film", "room", "service", "phone", "story", "battery", "the", "is", "very", "not")
+WORDS = (
+    "good",
+    "great",
+    "bad",
+    "awful",
+    "film",
+    "room",
+    "service",
+    "phone",
+    "story",
+    "battery",
+    "the",
+    "is",
+    "very",
+    "not",
+)
 POSITIONS = 64
 """Rows of every position table."""
+REAL = ("stories260k", "multilingual-e5-small-zhen")
+"""Small real models among the assets."""
 
 WIDTHS: Mapping[str, Any] = {
     "hidden_size": 32,
@@ -24,12 +41,18 @@ WIDTHS: Mapping[str, Any] = {
 }
 FAMILIES: Mapping[str, Callable[[dict[str, Any]], Any]] = {
     "bert": lambda ids: tf.BertConfig(**WIDTHS, **ids),
+    "bert without pooler": lambda ids: tf.BertConfig(**WIDTHS, **ids),
     "roberta": lambda ids: tf.RobertaConfig(**WIDTHS, **ids),
     "distilbert": lambda ids: tf.DistilBertConfig(
         dim=32, n_layers=3, n_heads=2, hidden_dim=64, max_position_embeddings=POSITIONS, **ids
     ),
     "deberta": lambda ids: tf.DebertaV2Config(
-        **WIDTHS, relative_attention=True, position_buckets=8, pos_att_type=["p2c", "c2p"], norm_rel_ebd="layer_norm", **ids
+        **WIDTHS,
+        relative_attention=True,
+        position_buckets=8,
+        pos_att_type=["p2c", "c2p"],
+        norm_rel_ebd="layer_norm",
+        **ids,
     ),
     "modernbert": lambda ids: tf.ModernBertConfig(**WIDTHS, **ids),
     "llama": lambda ids: tf.LlamaConfig(**WIDTHS, num_key_value_heads=1, **ids),
@@ -44,7 +67,8 @@ def make(family: str, folder: Path) -> Path:
     tokenizer = word_tokenizer(pad_id=1 if family == "roberta" else 0)
     ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
     config = FAMILIES[family]({**ids, "vocab_size": len(tokenizer)})
-    AutoModel.from_config(config).save_pretrained(folder)
+    options = {"add_pooling_layer": False} if "without pooler" in family else {}
+    AutoModel.from_config(config, **options).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

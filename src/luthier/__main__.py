@@ -1,22 +1,19 @@
-"""`luthier` and `python -m luthier`: errors meant for a person end in a sentence and exit code 2."""
+"""`luthier` and `python -m luthier`: errors meant for a person end in a sentence and exit code 2; Ctrl-C ends in 130."""
 
 import sys
 
 from luthier.errors import LuthierError
 
 
-def main() -> None:
-    """Run the command line."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line, by default with the process' own arguments."""
     from luthier.cli import app
 
     try:
-        app()
+        app(arguments)
     except LuthierError as wrong:
         print(f"error: {wrong}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt as stopped:
-        print(stopped or "Stopped.", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -80,9 +80,14 @@ def train_recipe(path: Path, overrides: Sequence[str], resume: bool, restart: bo
     output = Path(read(path, overrides).output)
     if resume and not (output / "recipe.yaml").is_file():
         raise RunError(f"There is nothing to resume in {output}. Leave --resume away to start.")
-    from luthier.pipeline import train  # seconds of imports, which a mistake in the recipe need not wait for
+    from luthier.pipeline import (  # seconds of imports, which a mistake in the recipe need not wait for
+        first_process,
+        train,
+    )
 
-    summarise(train(path, *overrides, restart=restart))
+    run = train(path, *overrides, restart=restart)
+    if first_process():
+        summarise(run)
 
 
 def summarise(run: Any) -> None:
@@ -196,9 +201,13 @@ def _print_splits(facts: Mapping[str, Any]) -> None:
     ]
     print_table("Rows", ["split", "rows", *labels, "median tokens", "most", "too long"], rows)
     if facts["bad_rows"]["rows"]:
-        print(
-            f"Left out: {facts['bad_rows']['rows']} rows without text or label, such as {facts['bad_rows']['examples'][0]}"
-        )
+        print(f"Left out, without text or label: {_bad(facts['bad_rows'])}")
+
+
+def _bad(report: Mapping[str, Any]) -> str:
+    """How many rows, and which: all of them where they are few."""
+    shown = [f"row {one['row']} ({one['reason']})" for one in report["examples"][:5]]
+    return f"{report['rows']:,} of the rows: {', '.join(shown)}{', ...' if report['rows'] > len(shown) else ''}"
 
 
 def _cut(part: Mapping[str, Any]) -> str:

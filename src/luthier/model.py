@@ -23,7 +23,7 @@ class Model:
     """Scores raw rows with the model of a run.
 
     Args:
-        folder: Hugging Face folder or PEFT adapter, as training saved it.
+        folder: Hugging Face folder, as training saved it.
         target: what it predicts.
         max_length: tokens of the longest row that is read whole.
         device: as in the recipe.
@@ -42,11 +42,9 @@ class Model:
     def score(self, rows: Sequence[str]) -> np.ndarray:
         """Scores of shape (rows, outputs), in the order of the rows."""
         encoded = self.modality.encode(rows)
-        found: list[tuple[np.ndarray, np.ndarray]] = []
+        scores = np.empty((len(rows), self.target.model_config["num_labels"]), dtype=np.float32)
         for group in sorted_groups(np.asarray(encoded.lengths), TOKENS_PER_CALL):
             columns = {name: [values[index] for index in group] for name, values in encoded.columns.items()}
             batch = {name: value.to(self.device) for name, value in self.modality.collate(columns).items()}
-            found.append((group, self.target.scores(self.network(**batch).logits).cpu().numpy()))
-        order = np.argsort(np.concatenate([group for group, _ in found]))
-        scores: np.ndarray = np.concatenate([scores for _, scores in found])[order]
+            scores[group] = self.target.scores(self.network(**batch).logits).cpu().numpy()
         return scores

@@ -20,7 +20,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from luthier import hardware, tracking
+from luthier import demo, hardware, tracking
 from luthier.data.batches import Batches
 from luthier.errors import RecipeError
 from luthier.evaluate.predict import Scorer, Scores
@@ -28,7 +28,7 @@ from luthier.folder import MANIFEST, RunFolder
 from luthier.methods import Method
 from luthier.modalities.text import Text
 from luthier.models.anatomy import Anatomy, examine, parameters_of
-from luthier.models.open import Base, architecture, find, open_model, open_tokenizer
+from luthier.models.open import Base, architecture, find, open_model, open_tokenizer, positions
 from luthier.models.quick import quicken
 from luthier.models.save import save_model, size_of, trained_state
 from luthier.prepare import Prepared, encode_all, prepare
@@ -89,16 +89,22 @@ def train(
     settled = read(recipe, overrides, sections)
     tracking.check(settled)
     folder = RunFolder(settled.output)
-    main = int(os.environ.get("RANK", "0")) == 0
+    main = first_process()
+    console = Console(quiet=not main)
     with folder.locked() if main else nullcontext():
         if main:
             make_room(folder, restart)
-        ended = train_in(folder, settled, Console(quiet=not main))
+        ended = train_in(folder, settled, console)
     if ended.stopped == callbacks.Interrupt.REASON:
-        raise KeyboardInterrupt(
-            f"Stopped after step {ended.step}; a checkpoint is saved. The same command goes on from there."
-        )
+        stopped = f"Stopped after step {ended.step}; a checkpoint is saved. The same command goes on from there."
+        console.say(stopped)  # here, as the command line ends silently at a KeyboardInterrupt
+        raise KeyboardInterrupt(stopped)
     return Run(folder.path)
+
+
+def first_process() -> bool:
+    """Whether this is the only process or the first of those that torchrun started: the one that writes and speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def train_in(folder: RunFolder, recipe: Recipe, console: Console) -> State:
@@ -160,17 +166,21 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
     """Rows as numbers and the model with its method: everything that can fail, before a second of training."""
     with accelerator.main_process_first():
         base = find(recipe.model, recipe.revision, recipe.trust_remote_code)
-        tokenizer = open_tokenizer(base)
-    modality = Text(tokenizer, recipe.data.max_length, positions(architecture(base)))
+        readable = positions(architecture(base))
+    modality = Text(open_tokenizer(base), recipe.data.max_length, readable)
     with accelerator.main_process_first():
         encode_all(data, modality, recipe.data)
     callbacks.check_settings(recipe.train, measured(data))
+    for sentence in data.facts["notes"]:
+        console.say(sentence)
     for sentence in data.facts["warnings"]:
         console.warn(sentence)
     with console.status("Opening the model"):
         torch.manual_seed(recipe.seed)  # the new head is drawn here
-        opened = open_model(base, data.target.model_config, tokenizer.pad_token_id)
+        opened = open_model(base, data.target.model_config, modality.tokenizer.pad_token_id)
         model, anatomy, rates = apply_methods(opened.model, opened.new, recipe)
+    for sentence in opened.notes:
+        console.warn(sentence)
     if recipe.train.gradient_checkpointing:
         _recompute(model)
     return Ready(recipe, base, data, modality, quicken(model), anatomy, rates)
@@ -183,26 +193,6 @@ def measured(data: Prepared) -> list[str]:
     targets = data.rows["validation"].targets
     labels = int(data.target.model_config["num_labels"])
     return list(data.target.metrics(targets, np.full((len(targets), labels), 1 / labels, dtype=np.float32)))
-
-
-def positions(config: Any) -> int | None:
-    """Longest input of the model's position table. Those that count from the padding token on have two rows less."""
-    size: int | None = config.get_text_config().to_dict().get("max_position_embeddings")
-    offset: int | None = config.to_dict().get("pad_token_id") if config.model_type in OFFSET_POSITIONS else None
-    return size - offset - 1 if size and offset is not None else size
-
-
-OFFSET_POSITIONS = {
-    "roberta",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "camembert",
-    "data2vec-text",
-    "mpnet",
-    "longformer",
-    "roberta-prelayernorm",
-}
-"""Families whose positions start behind `pad_token_id` (fairseq's convention; `create_position_ids_from_input_ids`)."""
 
 
 def apply_methods(
@@ -241,7 +231,7 @@ def _recompute(model: nn.Module) -> None:
         raise RecipeError(
             "train.gradient_checkpointing: this model's code in transformers cannot do it; set it to false."
         )
-    whole.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    whole.activation_checkpointing_enable({"use_reentrant": False})
 
 
 def resolve(ready: Ready, accelerator: Accelerator) -> dict[str, Any]:
@@ -253,6 +243,7 @@ def resolve(ready: Ready, accelerator: Accelerator) -> dict[str, Any]:
         "hardware": hardware.describe() | {"device": str(accelerator.device), "processes": accelerator.num_processes},
         "precision": "fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision,
         "precision_reason": precision.reason,
+        "base_model": demo.MODELS[ready.recipe.model].hub if ready.recipe.model in demo.MODELS else None,
         "lr": max(ready.rates.values()),
         "lr_source": "the recipe"
         if ready.recipe.train.lr
@@ -284,10 +275,13 @@ def make_job(ready: Ready, accelerator: Accelerator) -> Job:
 
 
 def _go_on(folder: RunFolder, job: Job, console: Console) -> State:
-    state, skipped = Checkpoints(folder).resume(job)
+    checkpoints = Checkpoints(folder)
+    state, skipped = checkpoints.resume(job)
     for sentence in skipped:
         console.warn(sentence)
+    job.accelerator.wait_for_everyone()
     if job.accelerator.is_main_process:
+        checkpoints.tidy()
         folder.rewind(state.step)
     if state.step:
         console.say(f"Going on from step {state.step} of {job.steps}.")

@@ -57,14 +57,14 @@ def prepare(recipe: Recipe) -> Prepared:
     read = source.read(recipe.data)
     first = next(iter(read.splits.values()))
     found = columns.infer(first, recipe.data.columns)
-    notes = list(read.notes)
     tables, bad = _clean(read.splits, found, recipe.data)
-    tables, how = _divide(tables, recipe.data, recipe.seed, notes)
+    recipe.task.learn(next(iter(tables.values())).labels)  # no target yet: says what is wrong before the division stumbles over it
+    tables, how, warnings = _divide(tables, recipe.data, recipe.seed)
     target = recipe.task.learn(tables["train"].labels)
     held_out = "test" if "test" in tables else "validation" if "validation" in tables else ""
-    notes += _warnings(tables, found, held_out)
+    warnings += _warnings(tables, found, held_out)
     facts = {
-        "files": read.files,
+        "files": {name: [str(one.get("path") or one["dataset"]) for one in parts] for name, parts in read.files.items()},
         "fingerprint": fingerprint.of(read.splits),
         "columns": {"text": found.text, "label": found.label, "separator": found.separator, "why": found.why},
         "target": target.facts,
@@ -72,7 +72,8 @@ def prepare(recipe: Recipe) -> Prepared:
         "split": how,
         "bad_rows": bad,
         "held_out": held_out,
-        "warnings": notes,
+        "notes": read.notes,
+        "warnings": warnings,
     }
     return Prepared(target, tables, found, facts)
 
@@ -125,8 +126,8 @@ def labelled_rows(file: str, found: Mapping[str, Any], options: Data) -> tuple[l
     return list(rows.select(kept)[where.text]), [labels[index] for index in kept]
 
 
-def _divide(tables: dict[str, Table], options: Data, seed: int, notes: list[str]) -> tuple[dict[str, Table], str]:
-    """Divide what the files leave undivided; returns the splits and how they came to be."""
+def _divide(tables: dict[str, Table], options: Data, seed: int) -> tuple[dict[str, Table], str, list[str]]:
+    """Divide what the files leave undivided; returns the splits, how they came to be, and warnings."""
     if set(tables) == {source.UNDIVIDED}:
         whole = _drawn(tables[source.UNDIVIDED], options.rows, seed)
         division = split.divide(whole.labels, options.split.parts, seed)
@@ -140,8 +141,7 @@ def _divide(tables: dict[str, Table], options: Data, seed: int, notes: list[str]
             divided |= {name: divided["train"].pick(rows) for name, rows in division.rows.items()}
             share = f"{options.split.validation:.0%} of the training rows held back for validation, seed {seed}"
             how += f"; {share}" if "validation" in division.rows else "; no validation, so the last weights are kept"
-    notes += division.warnings if division else []
-    return {name: divided[name] for name in ORDER if name in divided}, how
+    return {name: divided[name] for name in ORDER if name in divided}, how, list(division.warnings) if division else []
 
 
 def _drawn(table: Table, rows: int | None, seed: int) -> Table:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
 import tiny_models
 
-REAL = ("stories260k", "multilingual-e5-small-zhen")
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Models this small are slower with more threads, and much slower on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +26,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     made: dict[str, Path] = {}
 
     def folder(name: str) -> Path:
-        if name in REAL:
+        if name in tiny_models.REAL:
             return Path(request.getfixturevalue("assets"), "models", name)
         if name == "tiny-bert":
             return Path(request.getfixturevalue("tiny_bert"))

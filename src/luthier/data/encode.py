@@ -103,8 +103,9 @@ def _map(table: datasets.Dataset, text: str, modality: Modality, cache: Path, ke
         encoded = modality.encode(batch[text])
         return {**encoded.columns, "length": encoded.lengths, "full_length": encoded.full_lengths}
 
-    quiet = not sys.stderr.isatty()
-    if quiet:
+    if cache.exists() and not _complete(cache, len(table)):
+        cache.unlink()
+    if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     return table.map(
         work,
@@ -114,6 +115,14 @@ def _map(table: datasets.Dataset, text: str, modality: Modality, cache: Path, ke
         new_fingerprint=key,
         desc="Tokenising" if not cache.exists() else None,
     )
+
+
+def _complete(cache: Path, rows: int) -> bool:
+    """Whether a cache file can be read and holds all rows. What is written here appears whole; a copied cache may not be."""
+    try:
+        return len(datasets.Dataset.from_file(str(cache))) == rows
+    except (pa.ArrowInvalid, OSError):
+        return False
 
 
 def _numbers(table: datasets.Dataset, column: str) -> np.ndarray:

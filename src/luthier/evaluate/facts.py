@@ -127,6 +127,7 @@ def data(records: Records) -> Facts:
         **{
             key: records.data.get(key) for key in ("files", "split", "columns", "max_length", "bad_rows", "fingerprint")
         },
+        "notes": records.data.get("notes", []),
         "labels": records.labels,
         "multilabel": records.multilabel,
         "splits": [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,16 @@ from torch import Tensor, nn
 from luthier.data.batches import make_batch
 from luthier.data.encode import Rows
 from luthier.modalities import Modality
-from luthier.objectives import Objective
 from luthier.tasks import Target
 from luthier.train.microbatch import sorted_groups
+from luthier.train.step import out_of_memory
 
 TOKENS_PER_CALL = 8192
 """Padded tokens in one forward call: activations stay within a few hundred megabytes for models of a base size."""
+
+
+Part = tuple[np.ndarray, np.ndarray, float, float]
+"""Of a group of rows: their positions, their probabilities, loss sum and count."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,9 @@ class Scorer:
     def __init__(self, model: nn.Module, modality: Modality, target: Target, accelerator: Accelerator) -> None:
         self.model = model
         self.modality = modality
-        self.target = target
         self.accelerator = accelerator
+        self.target = target
+        self.objective = target.objective()
 
     def __call__(self, rows: Rows, advance: Callable[[int], None] = lambda rows: None) -> Scores:
         """Score all rows; every process scores its share and all of them get everything.
@@ -47,28 +53,42 @@ class Scorer:
             rows: encoded rows with targets.
             advance: told how many rows were scored, for a progress bar.
         """
-        objective = self.target.objective()
-        groups = sorted_groups(rows.lengths, TOKENS_PER_CALL)
-        mine = groups[self.accelerator.process_index :: self.accelerator.num_processes]
-        found: list[tuple[np.ndarray, np.ndarray, float, float]] = []
-        was_training = self.model.training
-        self.model.eval()
-        with torch.inference_mode():
-            for group in mine:
-                found.append(self._score(rows, group, objective))
-                advance(len(group) * self.accelerator.num_processes)
-        self.model.train(was_training)
-        return _assemble(gather_object(found) if self.accelerator.num_processes > 1 else found, len(rows))
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=True)
+        found: list[Part] = []
+        with _evaluating(model):
+            for group in sorted_groups(rows.lengths, TOKENS_PER_CALL)[rank::world]:
+                found += self._fitting(model, rows, group)
+                advance(len(group) * world)
+        return _assemble(gather_object(found) if world > 1 else found, len(rows))
 
-    def _score(
-        self, rows: Rows, group: np.ndarray, objective: Objective
-    ) -> tuple[np.ndarray, np.ndarray, float, float]:
+    def _fitting(self, model: nn.Module, rows: Rows, group: np.ndarray) -> list[Part]:
+        """Score a group; when memory runs out, in two halves."""
+        try:
+            return [self._score(model, rows, group)]
+        except (RuntimeError, MemoryError) as wrong:
+            if len(group) == 1 or not out_of_memory(wrong):
+                raise
+        return [part for half in np.array_split(group, 2) for part in self._fitting(model, rows, half)]
+
+    @torch.inference_mode()
+    def _score(self, model: nn.Module, rows: Rows, group: np.ndarray) -> Part:
         batch = make_batch(rows, self.modality, group, self.accelerator.device)
-        model: Any = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=True)
-        inputs = {name: value for name, value in batch.items() if name != "target"}
-        outputs = model(**inputs)
-        loss, count = objective(_Answered(outputs), batch)
+        outputs = model(**{name: value for name, value in batch.items() if name != "target"})
+        loss, count = self.objective(_Answered(outputs), batch)
         return group, self.target.scores(outputs.logits).cpu().numpy(), loss.item(), count.item()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put all of a model into evaluation mode, and afterwards those parts that were training back."""
+    training = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 class _Answered(nn.Module):
@@ -82,11 +102,11 @@ class _Answered(nn.Module):
         return self.outputs
 
 
-def _assemble(found: Sequence[tuple[np.ndarray, np.ndarray, float, float]], rows: int) -> Scores:
+def _assemble(found: Sequence[Part], rows: int) -> Scores:
     if not found:
         raise ValueError("there are no rows to score")
     probabilities = np.empty((rows, found[0][1].shape[1]), dtype=np.float32)
     for group, scores, _, _ in found:
         probabilities[group] = scores
-    loss = sum(entry[2] for entry in found) / sum(entry[3] for entry in found)
-    return Scores(probabilities, loss)
+    loss, count = sum(part[2] for part in found), sum(part[3] for part in found)
+    return Scores(probabilities, loss / count)

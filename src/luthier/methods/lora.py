@@ -39,6 +39,8 @@ class Lora(Method):
         from peft import LoraConfig, TaskType, get_peft_model
         from transformers.pytorch_utils import Conv1D
 
+        from luthier.models.quiet import quiet
+
         head = {id(one) for name in anatomy.head for one in model.get_submodule(name).parameters()}
         trained = [one for one in model.parameters() if one.requires_grad and id(one) not in head]
         targets = self._targets(anatomy)
@@ -51,7 +53,8 @@ class Lora(Method):
             fan_in_fan_out=all(isinstance(model.get_submodule(name), Conv1D) for name in targets),
             modules_to_save=list(anatomy.head),
         )
-        wrapped: nn.Module = get_peft_model(model, config)
+        with quiet():
+            wrapped: nn.Module = get_peft_model(model, config)
         for one in trained:  # PEFT has frozen all but what it inserted and its copy of the head
             one.requires_grad_(True)
         return wrapped

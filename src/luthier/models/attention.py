@@ -1,8 +1,8 @@
 """Attention with dropout on the CPU, for transformers' attention registry.
 
-PyTorch's fused attention has no dropout on CPUs: it falls back to separate, allocating operations. This is the same function with
-a cheap mask (see `luthier.models.dropout`), in-place passes, and the softmax gradient taken from the output as in
-FlashAttention (Dao et al. 2022, equation 4 of appendix B): with D = rowsum(dO * O), dS = P * (dP - D).
+PyTorch's fused attention has no dropout on CPUs: it falls back to separate, allocating operations. This is the same
+function with a cheap mask (see `luthier.models.dropout`), in-place passes, and the softmax gradient taken from the
+output as in FlashAttention (Dao et al. 2022, appendix B.2): with D = rowsum(dO * O), dS = P * (dP - D).
 Whatever it does not cover, evaluation included, goes to transformers' own `sdpa`.
 """
 
@@ -21,7 +21,7 @@ NAME = "luthier_cheap_dropout"
 
 
 class _Attention(torch.autograd.Function):
-    """Query, key and value (heads, tokens, width) with the batch folded into the heads; bias (batch, 1, 1 or tokens, tokens)."""
+    """Query, key, value (batch x heads, tokens, width), bias (batch, 1, 1 or tokens, tokens)."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, p: float) -> Tensor:
@@ -36,7 +36,7 @@ class _Attention(torch.autograd.Function):
         return output
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         query, key, value, weights, mask, output = ctx.saved_tensors
         (gradient,) = gradients
@@ -82,12 +82,18 @@ def dropout_attention(
     batch, heads, tokens, width = query.shape
     scaled = query * (width**-0.5 if scaling is None else scaling)
     folded = [one.reshape(batch * heads, tokens, width) for one in (scaled, key, value)]
-    mixed: Tensor = _Attention.apply(*folded, _bias(attention_mask, query), dropout)
+    mixed: Tensor = _Attention.apply(*folded, _bias(attention_mask, query), dropout)  # type: ignore[no-untyped-call]
     return mixed.view(batch, heads, tokens, width).transpose(1, 2).contiguous(), None
 
 
 def _covered(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, rest: dict[str, Any]
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    dropout: float,
+    rest: dict[str, Any],
 ) -> bool:
     causal = rest.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal

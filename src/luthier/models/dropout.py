@@ -37,7 +37,7 @@ def applies(values: Tensor, p: float) -> bool:
         values.device.type == "cpu"
         and 0 < kept(p) < 1
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     )
 
 
@@ -50,7 +50,7 @@ class _Dropout(torch.autograd.Function):
         return mask.to(values.dtype).mul_(values).mul_(ctx.scale)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = gradients
         (mask,) = ctx.saved_tensors
@@ -62,6 +62,6 @@ class CheapDropout(nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and not self.inplace and applies(input, self.p):
-            result: Tensor = _Dropout.apply(input, self.p)
+            result: Tensor = _Dropout.apply(input, self.p)  # type: ignore[no-untyped-call]
             return result
         return super().forward(input)

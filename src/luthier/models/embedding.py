@@ -1,7 +1,8 @@
 """An embedding table whose gradient is added up sparsely over the micro-batches of a step.
 
-The gradient of a table is dense by default: each backward call fills a tensor as large as the table with zeros and adds it to the last one.
-From the second call of a step on, only the rows that were looked up are added to the dense gradient, which is the same sum.
+The gradient of a table is dense by default: each backward call fills a tensor as large as the table with zeros and adds
+it to the last one. From the second call of a step on, only the rows that were looked up are added to the dense gradient,
+which is the same sum. Gradients must not be cleared between a forward call and its backward call.
 """
 
 import torch

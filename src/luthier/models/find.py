@@ -24,17 +24,13 @@ class Base:
     """A local folder, or a hub name."""
     revision: str | None = None
     trust_remote_code: bool = False
-    offline: bool = False
-    """The hub cannot be reached and its files come from the local cache."""
 
     @property
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for `from_pretrained`."""
-        hub = {"revision": self.revision} if self.revision else {}
-        return hub | {
-            "trust_remote_code": self.trust_remote_code,
-            "local_files_only": self.offline or Path(self.location).is_dir(),
-        }
+        here = Path(self.location).is_dir()
+        revision = {"revision": self.revision} if self.revision and not here else {}
+        return {"trust_remote_code": self.trust_remote_code, "local_files_only": here, **revision}
 
 
 def find(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Base:
@@ -47,10 +43,10 @@ def find(name: str, revision: str | None = None, trust_remote_code: bool = False
         return Base(name, str(demo.fetch(name)))
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return Base(name, str(_model_folder(folder).resolve()))
+        return Base(name, str(_model_folder(folder).resolve()), None, trust_remote_code)
     if name.startswith((".", "/", "~", "demo/")) or name.count("/") > 1 or (folder.parent.is_dir() and "/" in name):
         raise ModelError(f"There is no model folder {name!r}.{_similar(name)}")
-    return Base(name, name, revision, trust_remote_code, offline=_offline(name, revision))
+    return Base(name, _on_hub(name, revision), revision, trust_remote_code)
 
 
 def _model_folder(folder: Path) -> Path:
@@ -66,13 +62,16 @@ def _model_folder(folder: Path) -> Path:
     return folder
 
 
-def _offline(name: str, revision: str | None) -> bool:
-    """Ask the hub once, so that no network means a sentence at once and not a minute of retries."""
+def _on_hub(name: str, revision: str | None) -> str:
+    """The name where the hub can be reached, else the folder of its local cache.
+
+    The hub is asked once, so that no network means a sentence at once and not a minute of retries.
+    """
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        cached = isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
     except HFValidationError:
         raise ModelError(
             f"There is no model folder {name!r}, and the hub cannot have a model of that name.{_similar(name)}"
@@ -90,14 +89,14 @@ def _offline(name: str, revision: str | None) -> bool:
             f"There is no model {name!r} on the hub, or it is private (`hf auth login`), and no folder of that name here.{_similar(name)}"
         ) from None
     except Exception as unreachable:  # the hub client's network errors have no common base
-        if cached:
-            return True
+        if isinstance(cached, str):
+            return str(Path(cached).parent)
         raise ModelError(
             f"The model {name!r} is not a folder here, and the hub cannot be reached ({type(unreachable).__name__}: {unreachable}). "
             "Without a network give a local folder: copy one that `hf download` fetched elsewhere and write model: path/to/it. "
             f"demo/minilm-en needs only the package index.{_similar(name)}"
         ) from None
-    return False
+    return name
 
 
 def _similar(name: str) -> str:

@@ -39,7 +39,7 @@ class _Linear(torch.autograd.Function):
         return product(rows, weight, bias)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         (gradient,) = gradients
         rows, weight = ctx.saved_tensors
@@ -64,16 +64,16 @@ class OneDnnLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         if self._applies(input):
-            result: Tensor = _Linear.apply(input, self.weight, self.bias)
+            result: Tensor = _Linear.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
             return result
         return super().forward(input)
 
     def _applies(self, rows: Tensor) -> bool:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            return False
         return (
             rows.device.type == self.weight.device.type == "cpu"
             and rows.dtype == self.weight.dtype == torch.float32
             and rows.numel() > 0
             and not torch.is_autocast_enabled("cpu")
-            and not torch.compiler.is_compiling()
-            and not torch.jit.is_tracing()
         )

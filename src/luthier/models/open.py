@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -24,8 +23,9 @@ from transformers import (
 from luthier.errors import ModelError
 from luthier.models.anatomy import Anatomy, examine, parameters_of
 from luthier.models.find import ADAPTER, Base, find
+from luthier.models.quiet import quiet
 
-__all__ = ["Base", "Opened", "architecture", "find", "open_model", "open_tokenizer"]
+__all__ = ["Base", "Opened", "architecture", "find", "open_model", "open_tokenizer", "positions"]
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,15 @@ def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None) 
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-        new = {*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])}
+        absent = set(report["missing_keys"])
+        new = absent.union(entry[0] for entry in report["mismatched_keys"])
         anatomy = examine(model)
         _check_loaded(base, model, anatomy, new)
         if below != base:
             model = _merged_adapter(model, base)
     _set_padding(model, pad_token_id)
     head = [name for name, _ in parameters_of(model, anatomy.head)]
-    if saved.id2label == config.get("id2label", saved.id2label) or new.issuperset(head):
+    if saved.id2label == config.get("id2label", saved.id2label) or absent.issuperset(head):
         return Opened(model, tuple(sorted(new)))
     _draw(model, anatomy.head)
     known = ", ".join(map(str, list(saved.id2label.values())[:6]))
@@ -121,6 +122,37 @@ def architecture(base: Base) -> Any:
             "which luthier does not do. Take another model."
         )
     return config
+
+
+def positions(config: Any) -> int | None:
+    """Tokens of the longest input that the model's position table has room for; None where it has no such limit.
+
+    Args:
+        config: from `architecture`.
+    """
+    text = config.get_text_config()
+    name = text.attribute_map.get("max_position_embeddings", "max_position_embeddings")  # GPT-2 says n_positions
+    size: int | None = text.to_dict().get(name)
+    offset = text.pad_token_id if text.model_type in OFFSET_POSITIONS else None
+    return size - offset - 1 if size and offset is not None else size
+
+
+OFFSET_POSITIONS = {
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "data2vec-text",
+    "mpnet",
+    "longformer",
+    "roberta-prelayernorm",
+    "xmod",
+    "ibert",
+    "luke",
+    "lilt",
+    "esm",
+}
+"""Families whose positions start behind `pad_token_id` (fairseq's convention; `create_position_ids_from_input_ids`)."""
 
 
 def _below(base: Base) -> Base:
@@ -177,16 +209,12 @@ def _set_padding(model: nn.Module, pad_token_id: int | None) -> None:
 
 @contextmanager
 def _explained(base: Base) -> Iterator[None]:
-    """Keep transformers quiet while it loads, and turn its errors into a sentence."""
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    """Turn transformers' errors into a sentence."""
     try:
-        yield
+        with quiet():
+            yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as wrong:
         raise ModelError(f"The model {base.name!r} cannot be used here: {_reason(wrong)}") from wrong
-    finally:
-        transformers.logging.set_verbosity(verbosity)
 
 
 ADVICE = {

@@ -20,7 +20,7 @@ def quicken(model: Model) -> Model:
     """Exchange dropout, embedding, linear and attention by faster ones, in place.
 
     The exchanged parts look at each input and fall back to the stock computation on GPUs, under autocast, when traced or
-    compiled. Subclasses of the stock layers, other attention than `sdpa` and models that do not use transformers' attention registry stay.
+    compiled. Subclasses of the stock layers and attention other than `sdpa` stay as they are.
 
     Returns:
         The same model.

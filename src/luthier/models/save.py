@@ -10,6 +10,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from luthier.modalities import Modality
+from luthier.models.quiet import quiet
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
@@ -52,6 +53,12 @@ def save_model(model: nn.Module, modality: Modality, folder: Path) -> None:
         folder: an empty folder.
     """
     whole: Any = model
+    with quiet():
+        _write(whole, folder)
+    modality.save(str(folder))
+
+
+def _write(whole: Any, folder: Path) -> None:
     if isinstance(whole, PeftModel):
         if _adapter_holds_all(whole):
             # PEFT would ask the hub whether the vocabulary has grown
@@ -59,7 +66,6 @@ def save_model(model: nn.Module, modality: Modality, folder: Path) -> None:
         whole = whole.merge_and_unload()
     whole.config.architectures = [type(whole).__name__]
     whole.save_pretrained(str(folder))
-    modality.save(str(folder))
 
 
 def size_of(state: dict[str, Tensor]) -> int:

@@ -10,7 +10,7 @@ Each holds weights.safetensors (what is trained, and buffers), optimizer.safeten
 from __future__ import annotations
 
 import json
-import shutil
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,11 @@ class Checkpoints:
             return state, damaged and [*damaged, f"Falling back to {folder}, of step {state.step}."]
         return State(), damaged and [*damaged, "No other checkpoint is left: training starts from the beginning."]
 
+    def tidy(self) -> None:
+        """Remove what a crash has left between `last` and `best`; for one process only."""
+        for name in (LAST, BEST):
+            self.folder.tidy(name)
+
     def load_best(self, job: Job, state: State) -> str:
         """Put the weights of the best evaluation into the model; returns a sentence on which weights the model has now."""
         damaged = []
@@ -98,31 +103,28 @@ class Checkpoints:
 
     def kept(self) -> str:
         """A sentence on the newest checkpoint."""
-        found = self._newest_first()
+        found = [folder for folder in self._newest_first() if _step_of(folder) < math.inf]
         if not found:
             return "No checkpoint had been written yet."
         return f"The last good checkpoint, of step {_step_of(found[0])}, is kept in {found[0]}."
 
     def _newest_first(self) -> list[Path]:
-        kept = (self.folder / "checkpoints").glob("step-*")
-        places = [
-            self.folder / LAST,
-            self.folder / f"{LAST}.old",
-            self.folder / BEST,
-            self.folder / f"{BEST}.old",
-            *kept,
-        ]
-        return sorted((place for place in places if place.is_dir()), key=_step_of, reverse=True)
+        """Checkpoints by step; those that do not say theirs come first, to be found damaged and reported."""
+        standing = (self.folder.standing(name) for name in (LAST, BEST))
+        places = [*filter(Path.is_dir, standing), *(self.folder / "checkpoints").glob("step-*")]
+        return sorted(places, key=_step_of, reverse=True)
 
     def _retire(self, keep: int) -> None:
         """Put `last` aside under its step's name, and remove what is more than `keep`."""
         last = self.folder / LAST
         step = _step_of(last)
-        aside = last.with_name(f"step-{step:06d}")
-        if keep and step >= 0 and not aside.exists():
-            last.rename(aside)
-        for old in sorted(last.parent.glob("step-*"), key=_step_of, reverse=True)[keep:]:
-            shutil.rmtree(old)
+        if keep and last.is_dir() and step < math.inf:
+            aside = last.with_name(f"step-{step:06.0f}")
+            if not aside.exists():
+                last.rename(aside)
+        older = sorted(last.parent.glob("step-*"), key=lambda folder: int(folder.name.removeprefix("step-")))
+        for old in older[: max(0, len(older) - keep)]:
+            self.folder.remove(f"checkpoints/{old.name}")
 
     def _load(self, folder: Path, job: Job) -> State:
         _load_weights(folder, job)
@@ -140,12 +142,12 @@ def _read_state(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _step_of(folder: Path) -> int:
-    """Step of a checkpoint that may be damaged; -1 where it does not say."""
+def _step_of(folder: Path) -> float:
+    """Step of a checkpoint that may be damaged; infinite where it does not say."""
     try:
         return int(_read_state(folder)["step"])
     except (OSError, ValueError, KeyError):
-        return -1
+        return math.inf
 
 
 def _load_weights(folder: Path, job: Job) -> None:

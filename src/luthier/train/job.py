@@ -42,7 +42,8 @@ class Job:
     @property
     def device(self) -> torch.device:
         """Where this process computes."""
-        return self.accelerator.device
+        device: torch.device = self.accelerator.device
+        return device
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:

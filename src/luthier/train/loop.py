@@ -13,12 +13,11 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from accelerate.utils.memory import clear_device_cache
 
 from luthier.errors import TrainError
 from luthier.train.job import Callback, Job, State, Step
-from luthier.train.step import forget_gradients, micro_batches, move, padded_tokens
+from luthier.train.step import forget_gradients, micro_batches, move, out_of_memory, padded_tokens
 
 
 def fit(job: Job, state: State, callbacks: Sequence[Callback]) -> None:
@@ -38,11 +37,6 @@ def fit(job: Job, state: State, callbacks: Sequence[Callback]) -> None:
             callback.finish(job, state)
 
 
-def out_of_memory(wrong: Exception) -> bool:
-    """Whether an error says that memory has run out, on whatever device."""
-    return isinstance(wrong, MemoryError | torch.OutOfMemoryError) or should_reduce_batch_size(wrong)
-
-
 def _fitting_step(job: Job, state: State, callbacks: Sequence[Callback]) -> Step:
     """One step; when memory runs out, the same rows again in smaller micro-batches."""
     started = time.perf_counter()
@@ -56,8 +50,7 @@ def _fitting_step(job: Job, state: State, callbacks: Sequence[Callback]) -> Step
                 raise
         else:
             tokens = int(job.rows.lengths[rows].sum())
-            mean = loss / count if count else 0.0
-            return Step(mean, norm, lr, len(rows), tokens, int(padded), time.perf_counter() - started)
+            return Step(loss / count, norm, lr, len(rows), tokens, int(padded), time.perf_counter() - started)
         state.max_tokens = _smaller(job, pieces)  # outside of `except`, whose traceback holds the activations
         for callback in callbacks:
             callback.notice(job, state, _said(state, len(rows)))

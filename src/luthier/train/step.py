@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 
 from luthier.data.batches import make_batch
@@ -53,7 +54,7 @@ def move(job: Job, number: int, pieces: Sequence[np.ndarray]) -> tuple[float, fl
     _seed(job, number)
     sums = _gradients(job, pieces)
     loss, count, _ = sums
-    norm = _scale_and_clip(job, job.accelerator.num_processes / count if count else 0.0)
+    norm = _scale_and_clip(job, job.accelerator.num_processes / count)
     factor = job.schedule.factor(number)
     for group in job.optimizer.param_groups:
         group["lr"] = group["peak"] * factor
@@ -67,6 +68,11 @@ def forget_gradients(job: Job) -> None:
     """Set all gradients to None: `optimizer.zero_grad` without what Accelerate looks up at each call."""
     for one in job.parameters:
         one.grad = None
+
+
+def out_of_memory(wrong: Exception) -> bool:
+    """Whether an error says that memory has run out, on whatever device."""
+    return isinstance(wrong, MemoryError | torch.OutOfMemoryError) or should_reduce_batch_size(wrong)
 
 
 def _accumulation_limit(settings: Train, lengths: np.ndarray) -> int | None:

@@ -1,0 +1,135 @@
+"""Scoring against the slow obvious way."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from luthier.data.encode import Rows
+from luthier.evaluate import predict
+from luthier.evaluate.predict import Scorer
+from small_jobs import job_of, recipe_for
+
+
+@pytest.fixture(scope="module")
+def made(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory, sentences: Any) -> Any:
+    place = tmp_path_factory.mktemp("predict")
+    file = place / "reviews.csv"
+    file.write_text(
+        "review,sentiment\n" + "".join(f"{text},{label}\n" for text, label in sentences(120, 0)), encoding="utf-8"
+    )
+    recipe = recipe_for(
+        tiny_bert, file, place / "run", task={"name": "classify", "weights": {"negative": 0.5, "positive": 2.0}}
+    )
+    return job_of(recipe)
+
+
+@pytest.fixture
+def scorer(made: Any) -> Scorer:
+    job, ready = made
+    return Scorer(job.model, ready.modality, ready.data.target, job.accelerator)
+
+
+def test_scores_are_those_of_the_model_row_by_row(made: Any, scorer: Scorer) -> None:
+    job, ready = made
+    tokenizer = AutoTokenizer.from_pretrained(ready.base.location)
+    texts = ready.data.tables["train"].rows[ready.data.found.text][:]
+    job.model.eval()
+    with torch.no_grad():
+        logits = torch.cat(
+            [job.model(**tokenizer(text, truncation=True, return_tensors="pt")).logits for text in texts]
+        )
+    job.model.train()
+    loss = torch.nn.CrossEntropyLoss(torch.tensor([0.5, 2.0]))(logits, torch.from_numpy(job.rows.targets))
+    scores = scorer(job.rows)
+    np.testing.assert_allclose(scores.probabilities, logits.softmax(-1), atol=1e-6)
+    assert scores.loss == pytest.approx(loss.item(), abs=1e-6)
+    assert scores.probabilities.dtype == np.float32
+
+
+def shuffled(rows: Rows, order: np.ndarray) -> Rows:
+    parts = (rows.lengths, rows.full_lengths, rows.numbers, rows.targets)
+    return Rows(rows.table.select(order), *(part[order] for part in parts))
+
+
+def test_the_order_of_rows_changes_nothing(made: Any, scorer: Scorer) -> None:
+    job, ready = made
+    order = np.random.default_rng(0).permutation(len(job.rows))
+    rows, other = scorer(job.rows), scorer(shuffled(job.rows, order))
+    np.testing.assert_allclose(other.probabilities, rows.probabilities[order], atol=1e-6)
+    assert other.loss == pytest.approx(rows.loss, abs=1e-6)
+    figures = ready.data.target.metrics(job.rows.targets, rows.probabilities)
+    assert ready.data.target.metrics(job.rows.targets[order], other.probabilities) == pytest.approx(figures, abs=1e-6)
+
+
+def test_training_mode_and_random_numbers_stay_as_they_were(made: Any, scorer: Scorer) -> None:
+    job, _ = made
+    job.model.train()
+    job.model.bert.embeddings.eval()
+    modes = {name: part.training for name, part in job.model.named_modules()}
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    scorer(job.rows)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert {name: part.training for name, part in job.model.named_modules()} == modes
+    assert all(one.grad is None for one in job.model.parameters())
+    job.model.train()
+
+
+def test_an_error_puts_the_mode_back(made: Any, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(predict, "make_batch", fail)
+    made[0].model.train()
+    with pytest.raises(ValueError, match="no"):
+        scorer(made[0].rows)
+    assert made[0].model.training
+
+
+def test_logits_leave_the_device_batch_by_batch(made: Any, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, _ = made
+    monkeypatch.setattr(predict, "TOKENS_PER_CALL", 64)
+    given: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+
+    def before(*_: Any) -> None:
+        alive.append(sum(one() is not None for one in given))
+
+    def after(module: Any, inputs: Any, outputs: Any) -> None:
+        given.append(weakref.ref(outputs.logits))
+
+    handles = [job.model.register_forward_pre_hook(before), job.model.register_forward_hook(after)]
+    calls: list[int] = []
+    scorer(job.rows, calls.append)
+    for handle in handles:
+        handle.remove()
+    assert len(alive) == len(calls) > 5
+    assert sum(calls) == len(job.rows)
+    assert max(alive) == 0
+
+
+def test_a_group_that_does_not_fit_is_scored_in_halves(
+    made: Any, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, _ = made
+    expected = scorer(job.rows)
+    real, sizes = predict.make_batch, []
+
+    def small(rows: Rows, modality: Any, indices: np.ndarray, device: torch.device) -> Any:
+        if len(indices) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        sizes.append(len(indices))
+        return real(rows, modality, indices, device)
+
+    monkeypatch.setattr(predict, "make_batch", small)
+    scores = scorer(job.rows)
+    assert sum(sizes) == len(job.rows)
+    np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-6)
+    assert scores.loss == pytest.approx(expected.loss, abs=1e-6)

@@ -1,0 +1,79 @@
+"""What the documentation shows is run: every `luthier` command, every Python block, every link."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from luthier.recipe.reading import read
+from luthier.recipe.reference import reference
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN_BY_CI = ("make ", "pip install")
+"""Commands that .ci/run itself is made of, or that change the environment."""
+
+
+@pytest.fixture
+def at_work(tmp_path: Path, tiny_bert: Path, cache: Path, sentences: Callable[..., list[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with reviews.csv, and a cache whose demos are tiny stand-ins, so that commands end within seconds."""
+    own = tmp_path / "cache"
+    shutil.copytree(tiny_bert, own / "demo" / "minilm-en")
+    rows = pd.DataFrame(sentences(200, 3), columns=["text", "label"])
+    for name in ("reviews-en", "reviews-zh"):
+        (own / "demo" / name).mkdir()
+        rows.to_csv(own / "demo" / name / f"{name}.csv", index=False)
+    work = tmp_path / "work"
+    work.mkdir()
+    rows.rename(columns={"text": "review", "label": "sentiment"}).to_csv(work / "reviews.csv", index=False)
+    monkeypatch.setenv("LUTHIER_CACHE", str(own))
+    monkeypatch.chdir(work)
+    return work
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return re.findall(r"^```(console|python)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
+def test_commands_and_code_run_in_the_order_shown(page: Path, at_work: Path, luthier) -> None:
+    for language, text in blocks(page):
+        if language == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(compile(text, f"{page.name}", "exec"), {})
+            assert printed.getvalue()
+            continue
+        for line in text.splitlines():
+            words = shlex.split(line, comments=True)
+            if words and not line.startswith(RUN_BY_CI):
+                assert words[0] == "luthier", line
+                said = luthier(*words[1:])
+                assert said.code == 0, f"{line}\n{said.err}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_yaml_blocks_are_recipes() -> None:
+    for page in PAGES:
+        for text in re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+            file = io.StringIO(text)
+            from ruamel.yaml import YAML
+
+            assert read(YAML(typ="safe").load(file))
+
+
+def test_the_reference_is_what_the_schema_says() -> None:
+    assert (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8") == reference(), "run `make docs`"

@@ -68,7 +68,7 @@ def bare_loop(job: Job) -> Figures:
     import torch
 
     from luthier.models.quick import quicken
-    from luthier.train.microbatch import CALL_COST, cut
+    from luthier.training.microbatch import CALL_COST, cut
 
     hardware.tune_allocator()
     model, ids, labels = quicken(stock_model(job)).train(), *encoded(job, "train")

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
+from luthier.build import Ready, get_ready, make_accelerator, make_job
 from luthier.folder import RunFolder
-from luthier.pipeline import Ready, get_ready, make_accelerator, make_job, prepare
+from luthier.prepare import prepare
 from luthier.recipe.reading import dump, read
 from luthier.show import Console
-from luthier.train.job import Job
+from luthier.training.job import Job
 
 
 def recipe_for(

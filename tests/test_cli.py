@@ -15,7 +15,9 @@ from luthier.recipe.reading import read
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, sentences: Callable[..., list[tuple[str, str]]]) -> Path:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, sentences: Callable[..., list[tuple[str, str]]]
+) -> Path:
     """A finished run of a tiny model, made once for this module."""
     from luthier.pipeline import train
 
@@ -59,7 +61,10 @@ def test_from_a_csv_to_predictions(luthier, reviews: Path, tiny_bert: Path, tmp_
 
     said = luthier("predict", "runs/reviews", "the lovely film", "the awful room")
     assert said.code == 0
-    assert [line.split()[-4] for line in said.out.splitlines() if "film" in line or "room" in line] == ["positive", "negative"]
+    assert [line.split()[-4] for line in said.out.splitlines() if "film" in line or "room" in line] == [
+        "positive",
+        "negative",
+    ]
 
 
 def test_evaluate_prints_figures_with_intervals(luthier, trained: Path) -> None:
@@ -119,13 +124,27 @@ def test_version(luthier) -> None:
     ("arguments", "sentence"),
     [
         (("train", "none.yaml"), "error: There is no recipe 'none.yaml'. `luthier init DATA` writes one.\n"),
-        (("evaluate", "runs/none"), "error: There is no run in 'runs/none': expected a folder that `luthier train` wrote.\n"),
-        (("predict", "runs/none"), "error: Give texts or a file: luthier predict RUN \"a text\", or luthier predict RUN --file new.csv --output out.csv\n"),
-        (("train", "none.yaml", "--resume", "--restart"), "error: --resume goes on with a run and --restart deletes it: give one of them.\n"),
-        (("demo", "demo/none"), "error: There is no demo 'demo/none'; there are demo/reviews-en and demo/reviews-zh.\n"),
+        (
+            ("evaluate", "runs/none"),
+            "error: There is no run in 'runs/none': expected a folder that `luthier train` wrote.\n",
+        ),
+        (
+            ("predict", "runs/none"),
+            'error: Give texts or a file: luthier predict RUN "a text", or luthier predict RUN --file new.csv --output out.csv\n',
+        ),
+        (
+            ("train", "none.yaml", "--resume", "--restart"),
+            "error: --resume goes on with a run and --restart deletes it: give one of them.\n",
+        ),
+        (
+            ("demo", "demo/none"),
+            "error: There is no demo 'demo/none'; there are demo/reviews-en and demo/reviews-zh.\n",
+        ),
     ],
 )
-def test_mistakes_end_with_a_sentence_and_code_2(luthier, arguments, sentence: str, tmp_path: Path, monkeypatch) -> None:
+def test_mistakes_end_with_a_sentence_and_code_2(
+    luthier, arguments, sentence: str, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     said = luthier(*arguments)
     assert (said.code, said.err, said.out) == (2, sentence, "")
@@ -136,7 +155,10 @@ def test_nothing_to_resume(luthier, reviews: Path, tmp_path: Path, monkeypatch) 
     monkeypatch.chdir(tmp_path)
     luthier("init", "reviews.csv")
     said = luthier("train", "recipe.yaml", "--resume")
-    assert (said.code, said.err) == (2, "error: There is nothing to resume in runs/reviews. Leave --resume away to start.\n")
+    assert (said.code, said.err) == (
+        2,
+        "error: There is nothing to resume in runs/reviews. Leave --resume away to start.\n",
+    )
 
 
 def test_init_keeps_a_recipe_that_is_there(luthier, reviews: Path, tmp_path: Path, monkeypatch) -> None:
@@ -171,7 +193,10 @@ def test_a_label_that_training_lacks(luthier, trained: Path, tmp_path: Path) -> 
 def test_an_unfinished_run_says_how_to_go_on(luthier, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text((trained / "recipe.yaml").read_text())
     said = luthier("evaluate", tmp_path)
-    assert said.err == f"error: The run in '{tmp_path}' is not finished: `luthier train {tmp_path}/recipe.yaml` goes on with it.\n"
+    assert (
+        said.err
+        == f"error: The run in '{tmp_path}' is not finished: `luthier train {tmp_path}/recipe.yaml` goes on with it.\n"
+    )
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -23,7 +23,13 @@ RUN_BY_CI = ("make ", "pip install")
 
 
 @pytest.fixture
-def at_work(tmp_path: Path, tiny_bert: Path, cache: Path, sentences: Callable[..., list[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch) -> Path:
+def at_work(
+    tmp_path: Path,
+    tiny_bert: Path,
+    cache: Path,
+    sentences: Callable[..., list[tuple[str, str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
     """A folder with reviews.csv, and a cache whose demos are tiny stand-ins, so that commands end within seconds."""
     own = tmp_path / "cache"
     shutil.copytree(tiny_bert, own / "demo" / "minilm-en")

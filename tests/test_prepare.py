@@ -37,7 +37,13 @@ def rows(count: int, label: Callable[[int], Any] = lambda row: ("bad", "good")[r
 
 @pytest.mark.parametrize(
     ("parts", "sizes"),
-    [("9:1", (90, 10)), ("8:2", (80, 20)), ("7:3", (70, 30)), ("8:1:1", (80, 10, 10)), ("[0.5, 0.25, 0.25]", (50, 25, 25))],
+    [
+        ("9:1", (90, 10)),
+        ("8:2", (80, 20)),
+        ("7:3", (70, 30)),
+        ("8:1:1", (80, 10, 10)),
+        ("[0.5, 0.25, 0.25]", (50, 25, 25)),
+    ],
 )
 def test_ratios_give_the_sizes_they_say(reviews: Path, parts: str, sizes: tuple[int, ...], tmp_path: Path) -> None:
     file = tmp_path / "hundred.csv"
@@ -59,7 +65,11 @@ def test_two_parts_say_that_scores_may_flatter(reviews: Path) -> None:
 def test_given_train_and_test_hold_validation_back_from_training(recipe_for) -> None:
     recipe = recipe_for(train=rows(100), test=rows(40))
     prepared = prepare(read(recipe))
-    assert {name: len(table.labels) for name, table in prepared.tables.items()} == {"train": 90, "validation": 10, "test": 40}
+    assert {name: len(table.labels) for name, table in prepared.tables.items()} == {
+        "train": 90,
+        "validation": 10,
+        "test": 40,
+    }
     assert prepared.facts["split"] == "as the files give it; 10% of the training rows held back for validation, seed 0"
     without = prepare(read(recipe, ["data.split.validation=0"]))
     assert list(without.tables) == ["train", "test"]
@@ -96,7 +106,10 @@ def test_too_long_is_counted_then_cut_dropped_or_refused(recipe_for, tiny_bert: 
         encode_all(prepared, modality, settings.data)
         sizes[action] = {name: len(part) for name, part in prepared.rows.items()}
         facts[action] = prepared.facts["splits"]
-    assert sizes == {"cut": {"train": 32, "validation": 11, "test": 10}, "drop": {"train": 30, "validation": 11, "test": 10}}
+    assert sizes == {
+        "cut": {"train": 32, "validation": 11, "test": 10},
+        "drop": {"train": 30, "validation": 11, "test": 10},
+    }
     lost = (40 + 2 - 12) + (20 + 2 - 12)
     assert facts["cut"]["train"]["too_long"] == {"rows": 2, "tokens": lost, "action": "cut"}
     assert facts["drop"]["train"]["too_long"] == {"rows": 2, "tokens": lost, "action": "drop"}
@@ -111,7 +124,15 @@ def test_too_long_is_counted_then_cut_dropped_or_refused(recipe_for, tiny_bert: 
 
 
 def test_a_sample_keeps_the_shares_of_classes(recipe_for) -> None:
-    prepared = prepare(read(recipe_for(", rows: 50", train=rows(400, lambda row: "rare" if row % 10 == 0 else "common"), test=rows(60, lambda row: "rare" if row % 10 == 0 else "common"))))
+    prepared = prepare(
+        read(
+            recipe_for(
+                ", rows: 50",
+                train=rows(400, lambda row: "rare" if row % 10 == 0 else "common"),
+                test=rows(60, lambda row: "rare" if row % 10 == 0 else "common"),
+            )
+        )
+    )
     assert sum(len(prepared.tables[name].labels) for name in ("train", "validation")) == 50
     assert sum(prepared.tables[name].labels.count("rare") for name in ("train", "validation")) == 5
 
@@ -121,8 +142,12 @@ def test_multi_label_in_three_spellings(tmp_path: Path) -> None:
     texts = [f"the room number {row}" for row in range(40)]
     as_list = pd.DataFrame({"text": texts, "topics": lists})
     as_list.to_json(tmp_path / "lists.jsonl", orient="records", lines=True)
-    as_list.assign(topics=["|".join(one) if one else "none" for one in lists]).to_csv(tmp_path / "cells.csv", index=False)
-    columns = pd.DataFrame({"text": texts, **{label: [int(label in one) for one in lists] for label in ("dear", "noisy")}})
+    as_list.assign(topics=["|".join(one) if one else "none" for one in lists]).to_csv(
+        tmp_path / "cells.csv", index=False
+    )
+    columns = pd.DataFrame(
+        {"text": texts, **{label: [int(label in one) for one in lists] for label in ("dear", "noisy")}}
+    )
     columns.to_csv(tmp_path / "columns.csv", index=False)
     targets = []
     for name, given in (("lists.jsonl", {}), ("columns.csv", {"label": ["dear", "noisy"]})):
@@ -138,16 +163,38 @@ def test_multi_label_in_three_spellings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("splits", "extra", "sentence"),
     [
-        ({"train": rows(20, lambda row: "good")}, "", "Classification needs at least two classes, and the training rows have only 'good'."),
-        ({"train": rows(30), "test": rows(4, lambda row: "mixed")}, "", "test split: Row 1 has the label 'mixed', which the training rows do not have (known: bad, good)."),
-        ({"train": [(text, f"label {row}") for row, (text, _) in enumerate(rows(20))]}, ", columns: {text: text, label: label}", "so this is no classification: is it the right column?"),
-        ({"train": [*rows(20), ("", "good"), ("fine", None)]}, ", bad_rows: error", "2 of 22 rows of the data have no text or no label: row 21 (no text), row 22 (no label)."),
-        ({"train": rows(20)}, ", columns: {text: txt}", "There is no column 'txt' in the data; did you mean 'text'? The columns are text, label."),
+        (
+            {"train": rows(20, lambda row: "good")},
+            "",
+            "Classification needs at least two classes, and the training rows have only 'good'.",
+        ),
+        (
+            {"train": rows(30), "test": rows(4, lambda row: "mixed")},
+            "",
+            "test split: Row 1 has the label 'mixed', which the training rows do not have (known: bad, good).",
+        ),
+        (
+            {"train": [(text, f"label {row}") for row, (text, _) in enumerate(rows(20))]},
+            ", columns: {text: text, label: label}",
+            "so this is no classification: is it the right column?",
+        ),
+        (
+            {"train": [*rows(20), ("", "good"), ("fine", None)]},
+            ", bad_rows: error",
+            "2 of 22 rows of the data have no text or no label: row 21 (no text), row 22 (no label).",
+        ),
+        (
+            {"train": rows(20)},
+            ", columns: {text: txt}",
+            "There is no column 'txt' in the data; did you mean 'text'? The columns are text, label.",
+        ),
         ({"train": []}, "", "has a header and no rows"),
     ],
     ids=["single class", "unseen label", "as many classes as rows", "bad rows", "unknown column", "no rows"],
 )
-def test_unusable_data_end_with_a_sentence_and_code_2(luthier, recipe_for, splits, extra: str, sentence: str, tmp_path: Path) -> None:
+def test_unusable_data_end_with_a_sentence_and_code_2(
+    luthier, recipe_for, splits, extra: str, sentence: str, tmp_path: Path
+) -> None:
     said = luthier("train", recipe_for(extra, **splits))
     assert said.code == 2
     assert said.err.startswith("error: ") or "\nerror: " in said.err
@@ -163,7 +210,11 @@ def test_a_missing_file_and_other_encodings(luthier, reviews: Path, tiny_bert: P
     assert said.code == 2
     assert "reviews.csv" in said.err, "the nearest name is suggested"
     file = tmp_path / "review.csv"
-    file.write_bytes(("text,label\n" + "".join(f"房间很干净,{label}\n服务太差了,{label}\n" for label in ("好", "坏") * 20)).encode("gb18030"))
+    file.write_bytes(
+        ("text,label\n" + "".join(f"房间很干净,{label}\n服务太差了,{label}\n" for label in ("好", "坏") * 20)).encode(
+            "gb18030"
+        )
+    )
     said = luthier("check", recipe)
     assert said.code == 0, said.err
     assert "GB18030" in said.err.upper()
@@ -173,7 +224,10 @@ def test_bad_rows_are_counted_and_listed(recipe_for) -> None:
     prepared = prepare(read(recipe_for(train=[("", "good"), *rows(40), ("fine", "")])))
     assert prepared.facts["bad_rows"] == {
         "rows": 2,
-        "examples": [{"split": "all", "row": 1, "reason": "no text"}, {"split": "all", "row": 42, "reason": "no label"}],
+        "examples": [
+            {"split": "all", "row": 1, "reason": "no text"},
+            {"split": "all", "row": 42, "reason": "no label"},
+        ],
     }
 
 

@@ -16,10 +16,11 @@ LAYERS = (
     ("folder", "show"),
     ("objectives", "methods", "modalities", "tasks"),
     ("recipe",),
-    ("hardware", "demo", "data"),
+    ("demo", "data"),
     ("suggest", "tracking", "settled", "models"),
-    ("methods/*", "modalities/*", "objectives/*"),
+    ("methods/*", "modalities/*", "objectives/*", "hardware"),
     ("training", "evaluate", "tasks/*", "prepare", "model"),
+    ("build",),
     ("prediction_file", "run"),
     ("pipeline",),
     ("commands",),
@@ -47,7 +48,9 @@ def test_every_module_stands_in_a_layer() -> None:
 def test_imports_go_down(path: Path) -> None:
     mine = _level(".".join(path.relative_to(SOURCE).with_suffix("").parts))
     for imported in _imports(ast.parse(path.read_text(encoding="utf-8"))):
-        assert _level(imported) <= mine, f"{path.relative_to(SOURCE)} imports luthier.{imported}, which is a layer above"
+        assert _level(imported) <= mine, (
+            f"{path.relative_to(SOURCE)} imports luthier.{imported}, which is a layer above"
+        )
 
 
 def _level(module: str) -> int:
@@ -62,7 +65,11 @@ def _imports(tree: ast.Module) -> set[str]:
     for_types = {node for outer in ast.walk(tree) if isinstance(outer, ast.If) for node in ast.walk(outer)}
     found = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node not in for_types and (node.module or "").split(".")[0] == "luthier":
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node not in for_types
+            and (node.module or "").split(".")[0] == "luthier"
+        ):
             inner = str(node.module).partition(".")[2]
             found |= {inner} if inner else {alias.name for alias in node.names if alias.name in _MODULES}
     return found

@@ -11,7 +11,18 @@ from luthier.recipe.reading import read
 from luthier.recipe.schema import Recipe
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
-OPTIONAL = {"track", "trust_remote_code", "revision", "encoding", "device", "keep_best", "weight_decay", "clip", "max_tokens", "resolved"}
+OPTIONAL = {
+    "track",
+    "trust_remote_code",
+    "revision",
+    "encoding",
+    "device",
+    "keep_best",
+    "weight_decay",
+    "clip",
+    "max_tokens",
+    "resolved",
+}
 """Keys that no recipe needs to show."""
 
 

@@ -11,6 +11,7 @@ run.report()
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from luthier.tasks import Prediction as Prediction
 
 __version__ = "0.1.0"
+
+# OpenMP's threads spin while they wait for each other, and read this once, when torch is loaded. Where a core is shared with other
+# work, spinning made a training step three times slower; where none is, waiting passively costs nothing (benchmarks/RESULTS.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {
     "train": "luthier.pipeline",

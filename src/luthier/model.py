@@ -13,8 +13,9 @@ from torch import nn
 from luthier import hardware
 from luthier.modalities.text import Text
 from luthier.models.open import Base, open_model, open_tokenizer
+from luthier.models.quick import quicken
 from luthier.tasks import Target
-from luthier.train.microbatch import sorted_groups
+from luthier.training.microbatch import sorted_groups
 
 TOKENS_PER_CALL = 8192
 
@@ -36,7 +37,7 @@ class Model:
         self.modality = Text(tokenizer, max_length)
         self.device = hardware.device(device)
         network: Any = open_model(base, target.model_config, tokenizer.pad_token_id).model
-        self.network: nn.Module = network.to(self.device).eval()
+        self.network: nn.Module = quicken(network).to(self.device).eval()
 
     @torch.inference_mode()
     def score(self, rows: Sequence[str]) -> np.ndarray:

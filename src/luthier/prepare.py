@@ -58,13 +58,17 @@ def prepare(recipe: Recipe) -> Prepared:
     first = next(iter(read.splits.values()))
     found = columns.infer(first, recipe.data.columns)
     tables, bad = _clean(read.splits, found, recipe.data)
-    recipe.task.learn(next(iter(tables.values())).labels)  # no target yet: says what is wrong before the division stumbles over it
+    recipe.task.learn(
+        next(iter(tables.values())).labels
+    )  # no target yet: says what is wrong before the division stumbles over it
     tables, how, warnings = _divide(tables, recipe.data, recipe.seed)
     target = recipe.task.learn(tables["train"].labels)
     held_out = "test" if "test" in tables else "validation" if "validation" in tables else ""
     warnings += _warnings(tables, found, held_out)
     facts = {
-        "files": {name: [str(one.get("path") or one["dataset"]) for one in parts] for name, parts in read.files.items()},
+        "files": {
+            name: [str(one.get("path") or one["dataset"]) for one in parts] for name, parts in read.files.items()
+        },
         "fingerprint": fingerprint.of(read.splits),
         "columns": {"text": found.text, "label": found.label, "separator": found.separator, "why": found.why},
         "target": target.facts,

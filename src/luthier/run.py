@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +23,6 @@ from luthier.tasks import Prediction, Target
 if TYPE_CHECKING:
     from luthier.model import Model
     from luthier.prepare import Prepared
-
-CHUNK = 2048
-"""Rows of a file that are predicted and written at a time."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ class Run:
         from luthier.prediction_file import write
 
         read_in = source.read(Data(files=file))
-        tables = [table for table in read_in.splits.values()]
+        tables = list(read_in.splits.values())
         text = self._text_column(tables[0].column_names, file)
         return write(Path(output), tables, lambda rows: self.predict([value or "" for value in rows]), text)
 
@@ -198,12 +195,6 @@ def _runs_near(path: Path) -> str:
     parent = path.parent
     found = sorted(str(one.parent) for one in parent.glob("*/recipe.yaml")) if parent.is_dir() else []
     return f" Runs beside it: {', '.join(found[:5])}." if found else ""
-
-
-def batched(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """Consecutive pieces of at most `size` rows."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
 
 
 def open(path: str | Path) -> Run:

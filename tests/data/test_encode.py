@@ -15,8 +15,7 @@ from luthier.data.encode import Rows, encode, limit_rows
 from luthier.errors import DataError
 from luthier.modalities import Encoded
 from luthier.modalities.text import Text
-from luthier.pipeline import prepare
-from luthier.prepare import encode_all
+from luthier.prepare import encode_all, prepare
 from luthier.recipe.reading import read
 
 TEXTS = ["the good film", "bad", "the room is very very dull and awful", "great service"]

@@ -88,7 +88,7 @@ def data_facts(labels, kind, targets):
         "split": "random, stratified 8:1:1, seed 0",
         "bad_rows": {
             "rows": 3,
-            "examples": [{"file": "reviews.csv", "row": row, "reason": "no text"} for row in (17, 99)],
+            "examples": [{"split": "reviews.csv", "row": row, "reason": "no text"} for row in (17, 99)],
         },
         "max_length": 256,
         "warnings": ["12 rows of the test split stand in the training split as well."],

@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, pipeline
 
 import tiny_models
+from luthier.build import apply_methods
 from luthier.errors import RecipeError
 from luthier.methods import METHODS, Method
 from luthier.modalities.text import Text
 from luthier.models.open import Base, open_model, open_tokenizer
 from luthier.models.quick import quicken
 from luthier.models.save import save_model
-from luthier.pipeline import apply_methods
 from luthier.recipe.schema import Recipe
 from luthier.tasks.classify import Classes
-from luthier.train.optimizer import adamw
+from luthier.training.optimizer import adamw
 
 NEEDED_SETTINGS: dict[str, dict[str, Any]] = {"pattern": {"train": [r"\.1\.", "weight$"], "freeze": [r"\.0\."]}}
 """Methods that have a setting without default."""

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from luthier.build import apply_methods
 from luthier.errors import RecipeError
 from luthier.models.open import Base, open_model
-from luthier.pipeline import apply_methods
 from luthier.recipe.schema import Recipe
 
 

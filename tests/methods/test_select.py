@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from torch import nn
 
+from luthier.build import apply_methods
 from luthier.errors import RecipeError
 from luthier.models.open import Base, open_model
-from luthier.pipeline import apply_methods
 from luthier.recipe.schema import Recipe
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from luthier.build import apply_methods
 from luthier.modalities.text import Text
 from luthier.models.open import find, open_model, open_tokenizer
 from luthier.models.save import load_trained_state, save_model, size_of, trained_state
-from luthier.pipeline import apply_methods
 from luthier.recipe.schema import Recipe
 from luthier.tasks.classify import Classes
 

@@ -38,7 +38,9 @@ def test_defaults_come_from_the_schema() -> None:
 
 
 def test_a_file_with_comments_lists_and_mappings(tmp_path: Path) -> None:
-    file = write(tmp_path, "data: {files: {train: [a.csv, b.csv], test: c.csv}}  # two files\nmethod: {name: lora, rank: 4}\n")
+    file = write(
+        tmp_path, "data: {files: {train: [a.csv, b.csv], test: c.csv}}  # two files\nmethod: {name: lora, rank: 4}\n"
+    )
     recipe = read(file)
     assert recipe.data.files.train == ["a.csv", "b.csv"]
     assert recipe.data.files.test == ["c.csv"]
@@ -116,7 +118,10 @@ def test_all_mistakes_come_together_with_line_and_suggestion(tmp_path: Path) -> 
         ({**MINIMAL, "task": "clasify"}, "task: there is no task 'clasify'; did you mean 'classify'?"),
         ({**MINIMAL, "method": 3}, "method: expected the name of a method or a mapping with `name`; known: full, head"),
         ({**MINIMAL, "train": {"epochs": 0}}, "train.epochs: expected greater than or equal to 1; got 0."),
-        ({**MINIMAL, "train": {"schedule": "cosin"}}, "train.schedule: expected 'linear', 'cosine', 'constant' or 'plateau'; got 'cosin'."),
+        (
+            {**MINIMAL, "train": {"schedule": "cosin"}},
+            "train.schedule: expected 'linear', 'cosine', 'constant' or 'plateau'; got 'cosin'.",
+        ),
         ({"data": {"files": "a.csv", "split": {"parts": [1]}}}, "data.split.parts: "),
         ({**MINIMAL, "method": "pattern"}, "method.train: this key is needed and missing."),
     ],
@@ -126,7 +131,9 @@ def test_single_mistakes(document: dict[str, object], sentence: str) -> None:
 
 
 def test_what_is_no_recipe(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "none.yaml") == f"There is no recipe '{tmp_path}/none.yaml'. `luthier init DATA` writes one."
+    assert (
+        refusal(tmp_path / "none.yaml") == f"There is no recipe '{tmp_path}/none.yaml'. `luthier init DATA` writes one."
+    )
     assert "expected keys such as `model:` and `data:`" in refusal(write(tmp_path, "- a\n- b\n"))
     assert "recipe.yaml:2: this is not YAML: " in refusal(write(tmp_path, "a: 1\nb: ]\n"))
     file = tmp_path / "latin.yaml"

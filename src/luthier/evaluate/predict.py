@@ -17,8 +17,8 @@ from luthier.data.batches import make_batch
 from luthier.data.encode import Rows
 from luthier.modalities import Modality
 from luthier.tasks import Target
-from luthier.train.microbatch import sorted_groups
-from luthier.train.step import out_of_memory
+from luthier.training.microbatch import sorted_groups
+from luthier.training.step import out_of_memory
 
 TOKENS_PER_CALL = 8192
 """Padded tokens in one forward call: activations stay within a few hundred megabytes for models of a base size."""

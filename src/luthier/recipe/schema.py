@@ -47,7 +47,9 @@ class Split(Options):
     by: Literal["random"] = "random"
     """`random`: stratified, every class keeps its share in every part."""
     parts: Annotated[
-        list[Annotated[float, Field(gt=0)]], BeforeValidator(_parts, json_schema_input_type=str | list[float]), Field(min_length=2, max_length=3)
+        list[Annotated[float, Field(gt=0)]],
+        BeforeValidator(_parts, json_schema_input_type=str | list[float]),
+        Field(min_length=2, max_length=3),
     ] = [8, 1, 1]
     """Ratio of train : validation : test, as `8:1:1` or `[0.8, 0.1, 0.1]`. Two parts are train : validation; the best epoch
     is then chosen on the rows that are scored, and the report says so."""

@@ -19,8 +19,8 @@ from luthier.folder import RunFolder
 from luthier.hardware import peak_memory_mb
 from luthier.recipe.schema import Train
 from luthier.registry import closest
-from luthier.train.checkpoint import Checkpoints
-from luthier.train.job import Callback, Job, State, Step
+from luthier.training.checkpoint import Checkpoints
+from luthier.training.job import Callback, Job, State, Step
 
 Measure = Callable[[], tuple[Scores, dict[str, float]]]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.train.microbatch import cut, sorted_groups
+from luthier.training.microbatch import cut, sorted_groups
 
 LENGTHS = st.lists(st.integers(1, 512), min_size=1, max_size=9)
 

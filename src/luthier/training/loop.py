@@ -16,8 +16,8 @@ import numpy as np
 from accelerate.utils.memory import clear_device_cache
 
 from luthier.errors import TrainError
-from luthier.train.job import Callback, Job, State, Step
-from luthier.train.step import forget_gradients, micro_batches, move, out_of_memory, padded_tokens
+from luthier.training.job import Callback, Job, State, Step
+from luthier.training.step import forget_gradients, micro_batches, move, out_of_memory, padded_tokens
 
 
 def fit(job: Job, state: State, callbacks: Sequence[Callback]) -> None:

@@ -16,9 +16,9 @@ from luthier.folder import RunFolder
 from luthier.objectives import Objective
 from luthier.objectives.supervised import CrossEntropy
 from luthier.pipeline import train
-from luthier.train.callbacks import Log
-from luthier.train.job import Callback, Job, State, Step
-from luthier.train.loop import fit
+from luthier.training.callbacks import Log
+from luthier.training.job import Callback, Job, State, Step
+from luthier.training.loop import fit
 from small_jobs import job_of, recipe_for, weights_of
 
 

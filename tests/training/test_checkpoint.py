@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 
 from luthier.errors import CheckpointError, DiskFullError
 from luthier.folder import RunFolder, verify
-from luthier.train import checkpoint
-from luthier.train.callbacks import Save
-from luthier.train.checkpoint import Checkpoints
-from luthier.train.job import Callback, Job, State, Step
-from luthier.train.loop import fit
+from luthier.training import checkpoint
+from luthier.training.callbacks import Save
+from luthier.training.checkpoint import Checkpoints
+from luthier.training.job import Callback, Job, State, Step
+from luthier.training.loop import fit
 from small_jobs import job_of, recipe_for, weights_of
 
 

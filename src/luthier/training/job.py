@@ -16,7 +16,7 @@ from luthier.data.encode import Rows
 from luthier.modalities import Modality
 from luthier.objectives import Objective
 from luthier.recipe.schema import Train
-from luthier.train.optimizer import Schedule
+from luthier.training.optimizer import Schedule
 
 
 @dataclass

@@ -16,16 +16,16 @@ import pytest
 import torch
 from torch import nn
 
+from luthier.build import measured
 from luthier.errors import DivergedError, RecipeError
 from luthier.evaluate.predict import Scores
 from luthier.folder import RunFolder
 from luthier.objectives import Objective
-from luthier.pipeline import measured
 from luthier.recipe.schema import Train
-from luthier.train.callbacks import Guard, Interrupt, Log, Save, Validate, check_settings
-from luthier.train.checkpoint import Checkpoints
-from luthier.train.job import Callback, Job, State
-from luthier.train.loop import fit
+from luthier.training.callbacks import Guard, Interrupt, Log, Save, Validate, check_settings
+from luthier.training.checkpoint import Checkpoints
+from luthier.training.job import Callback, Job, State
+from luthier.training.loop import fit
 from small_jobs import job_of, recipe_for
 
 
@@ -87,7 +87,7 @@ def test_a_loss_that_is_no_number_stops_the_run(factor: float, make: Any, tmp_pa
 
 
 def pieces_of(job: Job, step: int) -> list[np.ndarray]:
-    from luthier.train.step import micro_batches
+    from luthier.training.step import micro_batches
 
     return micro_batches(job, job.batches.at(step), None)
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from luthier.errors import CheckpointError
 from luthier.folder import RunFolder, verify
 from luthier.models.save import load_trained_state, size_of, trained_state
-from luthier.train.job import Job, State
+from luthier.training.job import Job, State
 
 LAST, BEST = "checkpoints/last", "checkpoints/best"
 OTHER_MODEL = "The model's folder has changed since the run began: give another output=..., or --restart to begin anew."

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from luthier.data.batches import make_batch
 from luthier.recipe.schema import Train
-from luthier.train.job import Job
-from luthier.train.microbatch import CALL_COST, cut
+from luthier.training.job import Job
+from luthier.training.microbatch import CALL_COST, cut
 
 Sums = tuple[float, float, float]
 """Of a step over all processes: losses, counts, padded tokens."""

@@ -20,7 +20,7 @@ from transformers import (
 
 from luthier.errors import RecipeError
 from luthier.recipe.schema import Train
-from luthier.train.optimizer import adamw, schedule
+from luthier.training.optimizer import adamw, schedule
 
 
 def test_the_same_weights_decay_as_with_trainer(tmp_path: Any) -> None:

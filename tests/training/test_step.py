@@ -15,9 +15,9 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from luthier.train.job import Callback, Job, State, Step
-from luthier.train.loop import fit
-from luthier.train.step import micro_batches
+from luthier.training.job import Callback, Job, State, Step
+from luthier.training.loop import fit
+from luthier.training.step import micro_batches
 from small_jobs import job_of, recipe_for, weights_of
 
 STEPS = 9

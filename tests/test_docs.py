@@ -17,7 +17,7 @@ from luthier.recipe.reading import read
 from luthier.recipe.reference import reference
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN_BY_CI = ("make ", "pip install")
 """Commands that .ci/run itself is made of, or that change the environment."""
 

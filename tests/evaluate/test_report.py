@@ -10,6 +10,7 @@ from simulated_runs import write_run
 from sklearn import metrics as reference
 
 from luthier.errors import RunError
+from luthier.evaluate.card import card
 from luthier.evaluate.report import duration, gather, render
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -269,3 +270,15 @@ def test_durations_are_said_as_people_do(seconds, said):
 def test_integer_labels_are_shown_by_name(runs):
     shown = gather(runs["integers"])["mistakes"]["shown"][0]
     assert {*shown["label"], *shown["predicted"]} == {"0", "1"}
+
+
+def test_a_run_with_nothing_to_warn_of_has_a_page_and_a_card(tmp_path):
+    run = write_run(tmp_path / "run", ["neg", "pos"], kind="binary", rows=2000, skill=3)
+    facts = json.loads((run / "data.json").read_text(encoding="utf-8"))
+    (run / "data.json").write_text(json.dumps(facts | {"warnings": [], "bad_rows": {"rows": 0, "examples": []}}), encoding="utf-8")
+    log = [line for line in (run / "log.jsonl").read_text().splitlines() if json.loads(line)["event"] != "note"]
+    (run / "log.jsonl").write_text("\n".join(log) + "\n")
+    known = gather(run)
+    assert known["warnings"] == []
+    assert "Before you trust these numbers" not in render(known)
+    assert "model-index" in card(known)

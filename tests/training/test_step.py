@@ -18,7 +18,7 @@ from transformers import (
 from luthier.training.job import Callback, Job, State, Step
 from luthier.training.loop import fit
 from luthier.training.step import micro_batches
-from small_jobs import job_of, recipe_for, weights_of
+from small_jobs import job_of, recipe_for, weights_of, without_dropout
 
 STEPS = 9
 """Of an epoch of 96 training rows and one more, so that a small last batch is among them."""
@@ -46,7 +46,9 @@ def plain_run(
     """The same rows in the same order by an ordinary loop: padded batches, torch's losses, AdamW and transformers' schedule."""
     tokenizer = AutoTokenizer.from_pretrained(ready.base.location)
     target = ready.data.target
-    model = AutoModelForSequenceClassification.from_pretrained(ready.base.location, **target.model_config)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        ready.base.location, **target.model_config, dtype=torch.float32
+    )
     model.load_state_dict(start)
     model.train()
     decayed = [one for name, one in model.named_parameters() if not name.endswith("bias") and "LayerNorm" not in name]
@@ -61,7 +63,13 @@ def plain_run(
     losses, norms = [], []
     for step in range(job.steps):
         rows = job.batches.at(step)
-        batch = tokenizer([texts[row] for row in rows], padding=True, truncation=True, return_tensors="pt")
+        batch = tokenizer(
+            [texts[row] for row in rows],
+            padding=True,
+            truncation=True,
+            max_length=ready.modality.limit,
+            return_tensors="pt",
+        )
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         loss = plain_loss(logits, torch.from_numpy(job.rows.targets[rows]), target, settings.label_smoothing)
         loss.backward()
@@ -195,3 +203,20 @@ def test_padding_is_counted(still_bert: Path, reviews: Path, tmp_path: Path) -> 
         assert step.tokens == job.rows.lengths[rows].sum()
         assert step.padded == sum(len(piece) * job.rows.lengths[piece].max() for piece in pieces)
         assert sorted(np.concatenate(pieces)) == sorted(rows)
+
+
+def test_real_reviews_give_the_loss_of_the_padded_batch(assets: Path, tmp_path: Path) -> None:
+    model = without_dropout(assets / "models" / "multilingual-e5-small-zhen", tmp_path / "model")
+    settings = {"epochs": 1, "batch_size": 32, "lr": 5e-5, "schedule": "linear", "warmup": 0}
+    recipe = recipe_for(model, assets / "data" / "hotel_reviews_zh.csv", tmp_path / "run", settings)
+    recipe["data"] |= {"rows": 40, "max_length": 256}
+    job, ready = job_of(recipe)
+    lengths = ready.data.rows["train"].lengths[job.batches.at(0)]
+    assert len(micro_batches(job, job.batches.at(0), None)) > 3, f"lengths {lengths} are not cut"
+    start = weights_of(job.model)
+    steps = run(job)
+    losses, norms, _ = plain_run(
+        job, ready, start, lambda optimizer, steps: get_linear_schedule_with_warmup(optimizer, 0, steps)
+    )
+    assert [step.loss for step in steps] == pytest.approx(losses, abs=1e-4)
+    assert [step.norm for step in steps] == pytest.approx(norms, rel=1e-3)

@@ -87,11 +87,11 @@ def scores(records: Records) -> Facts | None:
     }
 
 
-def warnings(records: Records, told: Facts | None) -> list[str] | None:
+def warnings(records: Records, told: Facts | None) -> list[str]:
     """What a reader should know before trusting the scores; `told` are the facts of `scores`."""
     found = list(records.data.get("warnings") or [])
     notes = [one["text"] for one in records.log if one["event"] == "note"]
-    return found + [text for text in (*notes, *_doubts(records, told)) if text not in found] or None
+    return found + [text for text in (*notes, *_doubts(records, told)) if text not in found]
 
 
 def _doubts(records: Records, told: Facts | None) -> Iterable[str]:

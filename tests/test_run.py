@@ -14,7 +14,9 @@ from luthier.errors import DataError, RunError
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_stored_live_and_plain_predictions_agree(reviews: Path, tiny_bert: Path, tmp_path: Path, precision: str, method: str) -> None:
+def test_stored_live_and_plain_predictions_agree(
+    reviews: Path, tiny_bert: Path, tmp_path: Path, precision: str, method: str
+) -> None:
     from transformers import pipeline
 
     run = luthier.train(
@@ -33,7 +35,9 @@ def test_stored_live_and_plain_predictions_agree(reviews: Path, tiny_bert: Path,
 
 
 def test_rows_are_numbered_as_in_the_file(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
-    run = luthier.train({"model": str(tiny_bert), "data": {"files": str(reviews)}}, train={"epochs": 1}, output=str(tmp_path / "run"))
+    run = luthier.train(
+        {"model": str(tiny_bert), "data": {"files": str(reviews)}}, train={"epochs": 1}, output=str(tmp_path / "run")
+    )
     stored, source = pd.read_parquet(run.path / "predictions.parquet"), pd.read_csv(reviews)
     assert set(stored["split"]) == {"validation", "test"}
     for row in stored.itertuples():
@@ -46,12 +50,16 @@ def test_integer_labels_stay_integers(reviews: Path, tiny_bert: Path, tmp_path: 
     rows = pd.read_csv(reviews)
     rows["sentiment"] = (rows["sentiment"] == "positive").astype(int)
     rows.to_csv(tmp_path / "numbers.csv", index=False)
-    run = luthier.train({"model": str(tiny_bert), "data": {"files": str(tmp_path / "numbers.csv")}}, output=str(tmp_path / "run"))
+    run = luthier.train(
+        {"model": str(tiny_bert), "data": {"files": str(tmp_path / "numbers.csv")}}, output=str(tmp_path / "run")
+    )
     assert {type(answer.label) for answer in run.predict(["the good film", "the bad film"])} == {int}
 
 
 def test_mistakes(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
-    run = luthier.train({"model": str(tiny_bert), "data": {"files": str(reviews)}}, train={"epochs": 1}, output=str(tmp_path / "run"))
+    run = luthier.train(
+        {"model": str(tiny_bert), "data": {"files": str(reviews)}}, train={"epochs": 1}, output=str(tmp_path / "run")
+    )
     assert run.predict([]) == []
     with pytest.raises(DataError, match=r"Run.predict takes a text or a list of texts; got int."):
         run.predict(["fine", 3])  # type: ignore[list-item]

@@ -17,7 +17,8 @@ from luthier.models.quick import quicken
 from luthier.tasks import Target
 from luthier.training.microbatch import sorted_groups
 
-TOKENS_PER_CALL = 8192
+TOKENS_PER_CALL = 4096
+"""Padded tokens in one forward call. More is no faster on a CPU and takes more memory (benchmarks/RESULTS.md)."""
 
 
 class Model:

@@ -155,7 +155,9 @@ def finish(folder: RunFolder, job: Job, ready: Ready, state: State, console: Con
     reason = state.stopped or f"all {job.settings.epochs} epochs done"
     if job.settings.keep_best and state.best is not None:
         console.say(Checkpoints(folder).load_best(job, state))
-    model = job.accelerator.unwrap_model(job.model, keep_fp32_wrapper=False)  # scored as it is saved and will be used: fp32
+    model = job.accelerator.unwrap_model(
+        job.model, keep_fp32_wrapper=False
+    )  # scored as it is saved and will be used: fp32
     scorer = Scorer(model, ready.modality, ready.data.target, job.accelerator)
     scores: dict[str, np.ndarray] = {}
     for name in [name for name in ("validation", "test") if name in ready.data.rows]:

@@ -275,7 +275,9 @@ def test_integer_labels_are_shown_by_name(runs):
 def test_a_run_with_nothing_to_warn_of_has_a_page_and_a_card(tmp_path):
     run = write_run(tmp_path / "run", ["neg", "pos"], kind="binary", rows=2000, skill=3)
     facts = json.loads((run / "data.json").read_text(encoding="utf-8"))
-    (run / "data.json").write_text(json.dumps(facts | {"warnings": [], "bad_rows": {"rows": 0, "examples": []}}), encoding="utf-8")
+    (run / "data.json").write_text(
+        json.dumps(facts | {"warnings": [], "bad_rows": {"rows": 0, "examples": []}}), encoding="utf-8"
+    )
     log = [line for line in (run / "log.jsonl").read_text().splitlines() if json.loads(line)["event"] != "note"]
     (run / "log.jsonl").write_text("\n".join(log) + "\n")
     known = gather(run)

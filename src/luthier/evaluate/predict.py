@@ -20,7 +20,7 @@ from luthier.tasks import Target
 from luthier.training.microbatch import sorted_groups
 from luthier.training.step import out_of_memory
 
-TOKENS_PER_CALL = 8192
+TOKENS_PER_CALL = 4096
 """Padded tokens in one forward call: activations stay within a few hundred megabytes for models of a base size."""
 
 

@@ -40,10 +40,10 @@ def main() -> None:
         jobs = dict(speed_jobs(options, Path(place)))
         sections = [machine()]
         for title, job in jobs.items():
-            found = in_turns(SPEED, job, options.rounds)
             job["runs"] = str(Path(place) / "luthier")
-            scored = in_turns(EVALUATION, job, options.rounds)
-            sections += [f"### {title}", training_table(found), evaluation_table(scored)]
+            if options.rounds:
+                found, scored = (in_turns(names, job, options.rounds) for names in (SPEED, EVALUATION))
+                sections += [f"### {title}", training_table(found), evaluation_table(scored)]
         if options.seeds:
             sections += ["### Accuracy after two epochs", accuracy_table(options, jobs)]
     sections.append(f"`luthier --help` takes {help_seconds():.2f} s (median of five).")
@@ -55,7 +55,7 @@ def read_options() -> argparse.Namespace:
     assets = Path(os.environ.get("LUTHIER_ASSETS", HERE.parent.parent / "shared" / "assets"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1024, help="training rows of each data set")
-    parser.add_argument("--rounds", type=int, default=2, help="times that each contender runs")
+    parser.add_argument("--rounds", type=int, default=2, help="times that each contender runs; 0 leaves speed out")
     parser.add_argument("--seeds", type=int, default=3, help="runs per side for the accuracy table; 0 leaves it out")
     parser.add_argument(
         "--precision", choices=["fp32", "bf16", "auto"], default="fp32", help="luthier's; Trainer has fp32"

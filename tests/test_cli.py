@@ -210,3 +210,98 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
     for command in ("init", "check", "train", "evaluate", "predict", "report", "demo", "recipe"):
         assert command in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["list", "columns", "separator"])
+def test_multi_label_from_file_to_scores(luthier, kind: str, tiny_bert: Path, tmp_path: Path) -> None:
+    marks = [["noisy"], ["dear", "noisy"], [], ["dear"]] * 30
+    rows = pd.DataFrame(
+        {"text": [f"the room {'awful ' * ('noisy' in one)}{'price ' * ('dear' in one)}" for one in marks]}
+    )
+    file, columns = tmp_path / "rows.csv", "{text: text, label: topics}"
+    if kind == "list":
+        file = tmp_path / "rows.jsonl"
+        rows.assign(topics=marks).to_json(file, orient="records", lines=True)
+    elif kind == "columns":
+        columns = "{text: text, label: [dear, noisy]}"
+        rows.assign(**{name: [int(name in one) for one in marks] for name in ("dear", "noisy")}).to_csv(
+            file, index=False
+        )
+    else:
+        columns = "{text: text, label: topics, separator: '|'}"
+        rows.assign(topics=["|".join(one) for one in marks]).to_csv(file, index=False)
+    (tmp_path / "recipe.yaml").write_text(
+        f"model: {tiny_bert}\ndata: {{files: {file}, columns: {columns}}}\n"
+        f"train: {{epochs: 8, lr: 5e-3, batch_size: 8}}\noutput: {tmp_path}/run\n"
+    )
+    said = luthier("train", tmp_path / "recipe.yaml")
+    assert said.code == 0, said.err
+    result = json.loads(luthier("evaluate", tmp_path / "run", "--json").out)
+    assert result["rows"] == 12
+    assert result["metrics"]["f1_macro"] > 0.8
+    assert "dear, noisy" in luthier("predict", tmp_path / "run", "the room awful price").out
+
+
+def test_figures_name_the_class_that_they_are_about(luthier, trained: Path) -> None:
+    assert "Precision of positive" in luthier("evaluate", trained).out
+    assert "{positive}" not in luthier("evaluate", trained).out
+
+
+def test_restart_never_deletes_what_luthier_has_not_written(
+    luthier, reviews: Path, tiny_bert: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    luthier("init", "reviews.csv")
+    before = sorted(one.name for one in tmp_path.iterdir())
+    said = luthier("train", "recipe.yaml", f"model={tiny_bert}", "output=.", "--restart")
+    assert (
+        said.err == "error: . is not empty and holds no luthier run (it has 'recipe.yaml'). Give another output=...\n"
+    )
+    assert sorted(one.name for one in tmp_path.iterdir() if not one.name.startswith(".lock")) == before
+
+
+def test_restart_keeps_the_old_run_until_the_new_one_can_begin(luthier, trained: Path) -> None:
+    recipe = trained / "recipe.yaml"
+    (trained / "mine.txt").write_text("notes")
+    said = luthier("train", recipe, "data.files=typo.csv", "--restart")
+    assert said.code == 2
+    assert luthier("evaluate", trained).code == 0
+    assert luthier("train", recipe, "train.epochs=1", "--restart").code == 0
+    assert (trained / "mine.txt").read_text() == "notes"
+
+
+def test_predicting_never_overwrites_without_force(luthier, trained: Path, reviews: Path) -> None:
+    before = reviews.read_text()
+    said = luthier("predict", trained, "--file", reviews, "--output", reviews)
+    assert (
+        said.err == f"error: {reviews} is there already; give another name with --output, or --force to overwrite it.\n"
+    )
+    assert reviews.read_text() == before
+    said = luthier("predict", trained, "fine", "--output", "x.csv")
+    assert said.err == "error: --output says where to write the rows of --file; predictions of texts are printed.\n"
+
+
+def test_check_refuses_a_device_that_is_not_there(luthier, reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device")
+    (tmp_path / "recipe.yaml").write_text(f"model: {tiny_bert}\ndata: {{files: {reviews}}}\n")
+    said = luthier("check", tmp_path / "recipe.yaml", "train.device=cuda")
+    assert said.code == 2
+    assert "train.device is 'cuda', but PyTorch" in said.err
+
+
+def test_rows_that_do_not_exist(luthier, trained: Path) -> None:
+    said = luthier("evaluate", trained, "--on", "validaton")
+    assert said.err == (
+        "error: There are no rows called 'validaton' to evaluate on; there are train, validation, test, or a file of labelled rows.\n"
+    )
+
+
+def test_init_where_nothing_can_be_written(luthier, reviews: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = luthier("init", reviews, "--output", tmp_path / "file" / "recipe.yaml")
+    assert said.code == 2
+    assert "cannot be written" in said.err
+    assert luthier("init", reviews, "--output", tmp_path / "new" / "recipe.yaml").code == 0

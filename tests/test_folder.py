@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from luthier.errors import CheckpointError, DiskFullError, RunError
-from luthier.folder import RunFolder, verify
+from luthier.folder import WRITTEN, RunFolder, verify
 
 
 @pytest.fixture
@@ -209,10 +209,10 @@ def test_the_log_refuses_what_json_does_not_have(folder: RunFolder) -> None:
 
 
 def test_clearing_leaves_the_mark_of_a_run_to_the_end(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a.txt", "recipe.yaml", "z.txt", ".lock"):
+    for name in ("log.jsonl", "recipe.yaml", "data.json", ".lock"):
         folder.write(name, "")
     with monkeypatch.context() as patch:
-        crash_at(patch, Path, "unlink", 3)
+        crash_at(patch, Path, "unlink", len(WRITTEN))
         with pytest.raises(Killed):
             folder.clear()
     assert {one.name for one in folder.path.iterdir()} == {".lock", "recipe.yaml"}

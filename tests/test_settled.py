@@ -11,7 +11,7 @@ from luthier.errors import RunError
 from luthier.folder import RunFolder
 from luthier.recipe.reading import read
 from luthier.recipe.schema import Recipe
-from luthier.settled import make_room, refuse_to_mix, write_settled
+from luthier.settled import refuse_other_folders, refuse_to_mix, write_settled
 
 DATA = {"fingerprint": "abc"}
 
@@ -60,23 +60,23 @@ def test_other_rows_are_refused(begun: RunFolder) -> None:
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    for restart in (False, True):
-        with pytest.raises(RunError) as caught:
-            make_room(RunFolder(tmp_path), restart)
-        assert str(caught.value) == (
-            f"{tmp_path} is not empty and holds no luthier run (it has 'thesis.tex'). Give another output=..."
-        )
-    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    (tmp_path / "recipe.yaml").write_text("data: {files: reviews.csv}  # by hand: nothing was resolved")
+    with pytest.raises(RunError) as caught:
+        refuse_other_folders(RunFolder(tmp_path))
+    assert str(caught.value) == (
+        f"{tmp_path} is not empty and holds no luthier run (it has 'recipe.yaml'). Give another output=..."
+    )
 
 
 def test_hidden_files_do_not_make_a_folder_foreign(tmp_path: Path) -> None:
     (tmp_path / ".lock").write_text("")
     (tmp_path / ".recipe.yaml.tmp").write_text("half a rec")
-    make_room(RunFolder(tmp_path), restart=False)
+    refuse_other_folders(RunFolder(tmp_path))
 
 
-def test_restart_empties_a_run(begun: RunFolder) -> None:
-    make_room(begun, restart=False)
-    assert (begun / "data.json").exists()
-    make_room(begun, restart=True)
-    assert list(begun.path.iterdir()) == []
+def test_clearing_a_run_leaves_what_luthier_did_not_write(begun: RunFolder) -> None:
+    refuse_other_folders(begun)
+    (begun / "notes.txt").write_text("mine")
+    (begun / "checkpoints" / "last").mkdir(parents=True)
+    begun.clear()
+    assert [one.name for one in begun.path.iterdir()] == ["notes.txt"]

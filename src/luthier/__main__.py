@@ -4,6 +4,9 @@ import sys
 
 from luthier.errors import LuthierError
 
+STOPPED = 130
+"""What a shell expects of a program that Ctrl-C has ended."""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line, by default with the process' own arguments."""
@@ -14,6 +17,10 @@ def main(arguments: list[str] | None = None) -> None:
     except LuthierError as wrong:
         print(f"error: {wrong}", file=sys.stderr)
         sys.exit(2)
+    except SystemExit as end:
+        if end.code == STOPPED:  # typer has caught Ctrl-C
+            print("Stopped. What was complete is kept, and the same command goes on from there.", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

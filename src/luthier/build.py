@@ -47,7 +47,7 @@ class Ready:
     rates: dict[str, float]
 
 
-def make_accelerator(recipe: Recipe, folder: RunFolder) -> Accelerator:
+def make_accelerator(recipe: Recipe, folder: RunFolder, fresh: bool = False) -> Accelerator:
     """Accelerate's view of devices, processes and precision; all processes take the precision of the first."""
     device = hardware.device(recipe.train.device)
     # Accelerate refuses another device or precision than that of an earlier run in this program
@@ -55,7 +55,8 @@ def make_accelerator(recipe: Recipe, folder: RunFolder) -> Accelerator:
     processes = PartialState(cpu=device.type == "cpu")
     precision = [""]
     if processes.is_main_process:
-        precision = [stored_precision(folder) or hardware.precision(recipe.train.precision, device).name]
+        begun = None if fresh else stored_precision(folder)
+        precision = [begun or hardware.precision(recipe.train.precision, device).name]
     broadcast_object_list(precision)
     return Accelerator(
         cpu=device.type == "cpu",

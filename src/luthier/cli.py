@@ -84,11 +84,12 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write them: .csv, .jsonl or .parquet.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite that file if it is there.")] = False,
 ) -> None:
     """Predict texts, or the rows of a file."""
     from luthier.commands import predict_with
 
-    predict_with(run, texts or [], file, output)
+    predict_with(run, texts or [], file, output, force)
 
 
 @app.command()

@@ -39,7 +39,12 @@ def write_recipe(data: str, output: Path, force: bool) -> None:
 
     if output.exists() and not force:
         raise RecipeError(f"{output} is there already; give another name with --output, or --force to overwrite it.")
-    output.write_text(suggest(data), encoding="utf-8")
+    text = suggest(data)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as wrong:
+        raise RecipeError(f"{output} cannot be written: {wrong.strerror}. Give another name with --output.") from None
     print(f"Wrote {output}. Next: luthier check {output}, then luthier train {output}")
 
 
@@ -47,13 +52,14 @@ def check_recipe(path: Path, overrides: Sequence[str]) -> None:
     """`luthier check`."""
     from accelerate import Accelerator
 
-    from luthier import tracking
+    from luthier import hardware, tracking
     from luthier.build import get_ready
     from luthier.prepare import prepare
     from luthier.recipe.reading import read
 
     recipe = read(path, overrides)
     tracking.check(recipe)
+    hardware.precision(recipe.train.precision, hardware.device(recipe.train.device))
     console = Console()
     with console.status("Reading the data"):
         data = prepare(recipe)
@@ -113,10 +119,12 @@ def evaluate_run(path: Path, on: str, as_json: bool) -> None:
         _print_scores(run, on or run.data["held_out"])
 
 
-def predict_with(path: Path, texts: Sequence[str], file: str, output: Path | None) -> None:
+def predict_with(path: Path, texts: Sequence[str], file: str, output: Path | None, force: bool = False) -> None:
     """`luthier predict`."""
     from luthier.run import Run
 
+    if output and not file:
+        raise DataError(_about_output(file, output))
     if bool(texts) == bool(file):
         raise DataError(
             'Give texts or a file: luthier predict RUN "a text", or luthier predict RUN --file new.csv --output out.csv'
@@ -124,9 +132,17 @@ def predict_with(path: Path, texts: Sequence[str], file: str, output: Path | Non
     run = Run(path)
     if file:
         target = output or Path(file).with_suffix(".predicted.csv")
+        if target.exists() and not force:
+            raise DataError(_about_output(file, target))
         print(f"Wrote {run.predict_file(file, target):,} rows to {target}")
     else:
         _print_predictions(run, texts)
+
+
+def _about_output(file: str, output: Path) -> str:
+    if not file:
+        return "--output says where to write the rows of --file; predictions of texts are printed."
+    return f"{output} is there already; give another name with --output, or --force to overwrite it."
 
 
 def run_demo(name: str, overrides: Sequence[str]) -> None:
@@ -157,7 +173,12 @@ def _print_scores(run: Any, on: str) -> None:
 
     result = run.evaluate(on)
     rows = [
-        [FIGURES[name].title, f"{value:.4f}", _interval(result.intervals.get(name)), _number(result.majority.get(name))]
+        [
+            FIGURES[name].title.format(positive=run.target.labels[-1]),
+            f"{value:.4f}",
+            _interval(result.intervals.get(name)),
+            _number(result.majority.get(name)),
+        ]
         for name, value in result.metrics.items()
     ]
     print_table(
@@ -165,7 +186,8 @@ def _print_scores(run: Any, on: str) -> None:
     )
     if on == "validation" and run.data["held_out"] == "validation":
         print(
-            "These rows also chose the best epoch, so the scores lean to the good side; three parts in data.split.parts leave a test split."
+            "These rows also chose the best epoch, so the scores lean to the good side; "
+            "three parts in data.split.parts, or data.files.test, give rows that did not."
         )
 
 
@@ -190,19 +212,17 @@ def _label(label: Any) -> str:
 
 
 def _print_splits(facts: Mapping[str, Any]) -> None:
-    labels = list(next(iter(facts["splits"].values()))["labels"])[:SHOWN_CLASSES]
+    splits = facts["splits"]
     rows = [
-        [
-            name,
-            f"{part['rows']:,}",
-            *[f"{part['labels'][label]:,}" for label in labels],
-            part["length"]["median"],
-            part["length"]["max"],
-            _cut(part),
-        ]
-        for name, part in facts["splits"].items()
+        [name, f"{part['rows']:,}", part["length"]["median"], part["length"]["max"], _cut(part)]
+        for name, part in splits.items()
     ]
-    print_table("Rows", ["split", "rows", *labels, "median tokens", "most", "too long"], rows)
+    print_table("Rows", ["split", "rows", "median tokens", "most", "too long"], rows)
+    labels = list(splits["train"]["labels"])
+    counts = [[label, *(f"{part['labels'][label]:,}" for part in splits.values())] for label in labels[:SHOWN_CLASSES]]
+    print_table("Labels", ["label", *splits], counts)
+    if len(labels) > SHOWN_CLASSES:
+        print(f"and {len(labels) - SHOWN_CLASSES} labels more")
     if facts["bad_rows"]["rows"]:
         print(f"Left out, without text or label: {_bad(facts['bad_rows'])}")
 

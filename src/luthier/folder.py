@@ -21,6 +21,12 @@ from luthier.errors import CheckpointError, DiskFullError, RunError
 MANIFEST = "manifest.json"
 WASTE = ".removed"
 """Name of what is being removed."""
+WRITTEN = (
+    *("checkpoints", "model", "model.tmp", "model.old", "tensorboard", "log.jsonl", "predictions.parquet"),
+    *("trackers.json", "data.json", "report.html", "report.json", "README.md", "recipe.yaml"),
+)
+"""Everything that a run puts into its folder, in the order in which `clear` deletes it."""
+
 RESERVE = 16 * 2**20
 """Bytes left free beside what is written, for logs and the file system itself."""
 
@@ -156,12 +162,13 @@ class RunFolder:
         self.publish(copy, fill, needed=sum(file.stat().st_size for file in files))
 
     def clear(self) -> None:
-        """Delete what a run has written; the lock stays, and recipe.yaml goes last, as it marks the folder as luthier's."""
-        for one in sorted(self.path.iterdir(), key=lambda one: one.name == "recipe.yaml"):
+        """Delete what a run has written and nothing else; recipe.yaml goes last, as it marks the folder as luthier's."""
+        for name in WRITTEN:
+            one = self.path / name
             if one.is_dir():
                 shutil.rmtree(one)
-            elif not one.name.startswith(".lock"):
-                one.unlink()
+            else:
+                one.unlink(missing_ok=True)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a line to log.jsonl."""

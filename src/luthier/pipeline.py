@@ -18,12 +18,13 @@ from luthier import hardware, tracking
 from luthier.build import Ready, get_ready, make_accelerator, make_job, resolve
 from luthier.evaluate.predict import Scorer, Scores
 from luthier.folder import MANIFEST, RunFolder
+from luthier.models.quiet import quiet
 from luthier.models.save import save_model, size_of, trained_state
 from luthier.prepare import prepare
 from luthier.recipe.reading import read
 from luthier.recipe.schema import Recipe
 from luthier.run import Run, write_predictions, write_report
-from luthier.settled import make_room, refuse_to_mix, write_settled
+from luthier.settled import refuse_other_folders, refuse_to_mix, write_settled
 from luthier.show import Console
 from luthier.training import callbacks
 from luthier.training.checkpoint import Checkpoints
@@ -67,8 +68,8 @@ def train(
     console = Console(quiet=not main)
     with folder.locked() if main else nullcontext():
         if main:
-            make_room(folder, restart)
-        ended = train_in(folder, settled, console)
+            refuse_other_folders(folder)
+        ended = train_in(folder, settled, console, restart)
     if ended.stopped == callbacks.Interrupt.REASON:
         stopped = f"Stopped after step {ended.step}; a checkpoint is saved. The same command goes on from there."
         console.say(stopped)  # here, as the command line ends silently at a KeyboardInterrupt
@@ -81,22 +82,27 @@ def first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def train_in(folder: RunFolder, recipe: Recipe, console: Console) -> State:
-    """Run a recipe in its folder, from wherever it stands to the end.
+def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool = False) -> State:
+    """Run a recipe in its folder, from wherever it stands to the end, or from the beginning if it is to `restart`.
+
+    A run that is to be replaced is deleted when data and model of the new one are ready, and not before.
 
     Returns:
         The state of the loop; `stopped` says why when not all steps were done.
     """
     hardware.tune_allocator()
-    accelerator = make_accelerator(recipe, folder)
+    accelerator = make_accelerator(recipe, folder, fresh=restart)
     with accelerator.main_process_first(), console.status("Reading the data"):
         data = prepare(recipe)
-    refuse_to_mix(folder, recipe, data.facts)
-    if (folder / "model" / MANIFEST).is_file() and (folder / "README.md").is_file():
+    if not restart:
+        refuse_to_mix(folder, recipe, data.facts)
+    if not restart and (folder / "model" / MANIFEST).is_file() and (folder / "README.md").is_file():
         console.say(f"The run in {folder.path} is finished already; --restart trains it anew.")
         return State()
     ready = get_ready(recipe, data, accelerator, console)
     if accelerator.is_main_process:
+        if restart:
+            folder.clear()
         write_settled(folder, recipe, data.facts, resolve(ready, accelerator))
     accelerator.wait_for_everyone()
     job = make_job(ready, accelerator)
@@ -146,7 +152,7 @@ def run_loop(folder: RunFolder, job: Job, ready: Ready, state: State, console: C
 
         around.append(callbacks.Validate(measure, job.settings, writer, console.say))
     around += [callbacks.Interrupt(), callbacks.Save(checkpoints)]
-    with console.training() as bar:
+    with quiet(), console.training() as bar:
         fit(job, state, [*around, callbacks.Progress(bar)])
 
 

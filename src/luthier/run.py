@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,13 +86,13 @@ class Run:
 
     def predict(self, texts: str | Sequence[str]) -> list[Prediction]:
         """Predict rows of text, in their order; a single text gives a list of one."""
-        rows = [texts] if isinstance(texts, str) else list(texts)
-        wrong = next((row for row in rows if not isinstance(row, str)), None)
-        if wrong is not None:
-            raise DataError(f"Run.predict takes a text or a list of texts; got {type(wrong).__name__}.")
+        rows: list[Any] = list(texts) if isinstance(texts, list | tuple) else [texts]
+        wrong = [type(row).__name__ for row in rows if not isinstance(row, str)]
+        if wrong:
+            raise DataError(f"Run.predict takes a text or a list of texts; got {wrong[0]}.")
         return self.target.predictions(self.model.score(rows)) if rows else []
 
-    def predict_file(self, file: str, output: str | Path) -> int:
+    def predict_file(self, file: str | Path, output: str | Path) -> int:
         """Predict every row of a file and write them with `predicted` and `confidence` beside their own columns.
 
         Args:
@@ -104,25 +105,26 @@ class Run:
         from luthier.data import source
         from luthier.prediction_file import write
 
+        file = str(file)
         read_in = source.read(Data(files=file))
         tables = list(read_in.splits.values())
         text = self._text_column(tables[0].column_names, file)
         return write(Path(output), tables, lambda rows: self.predict([value or "" for value in rows]), text)
 
-    def evaluate(self, on: str = "") -> Evaluation:
+    def evaluate(self, on: str | Path = "") -> Evaluation:
         """Score the run.
 
         Args:
             on: `validation` or `test` as divided at training (default: the held-out rows), `train`, or a file of labelled rows.
         """
-        on = on or self.data["held_out"]
+        on = str(on) or self.data["held_out"]
         targets, probabilities = self._stored(on) if on in self._scored_splits else self._scored(on)
         counts = list(self.data["splits"]["train"]["labels"].values())
         return Evaluation(
             rows=len(targets),
             metrics=metrics.measure(targets, probabilities),
             intervals=intervals.intervals(targets, probabilities, seed=self.recipe.seed),
-            majority=metrics.majority(counts, targets),
+            majority=metrics.majority(counts, targets, self.data["splits"]["train"]["rows"]),
         )
 
     def report(self) -> Path:
@@ -146,6 +148,9 @@ class Run:
         if on in self.data["splits"]:
             table = prepare(self.recipe).tables[on]
             texts, labels = table.rows[self.data["columns"]["text"]], table.labels
+        elif re.fullmatch(r"\w+", on) and not Path(on).exists():
+            known = f"{', '.join(self.data['splits'])}, or a file of labelled rows"
+            raise DataError(f"There are no rows called {on!r} to evaluate on; there are {known}.")
         else:
             texts, labels = labelled_rows(on, self.data["columns"], self.recipe.data)
         return self.target.encode(labels), self.model.score(list(texts))

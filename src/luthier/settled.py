@@ -19,20 +19,23 @@ def may_change(key: str) -> bool:
     return key in FREE or any(key.startswith(f"{free}.") for free in FREE)
 
 
-def make_room(folder: RunFolder, restart: bool) -> None:
-    """Empty a run folder if asked; leave folders alone that luthier did not write.
+def refuse_other_folders(folder: RunFolder) -> None:
+    """Leave folders alone that hold other things than a run.
 
     Raises:
-        RunError: the folder holds other things than a run.
+        RunError: the folder is not empty, and luthier has not written it.
     """
-    ours = (folder / "recipe.yaml").is_file()
     others = [one.name for one in folder.path.iterdir() if not one.name.startswith(".")]
-    if others and not ours:
+    if others and not holds_run(folder):
         raise RunError(
-            f"{folder.path} is not empty and holds no luthier run (it has {others[0]!r}). Give another output=..."
+            f"{folder.path} is not empty and holds no luthier run (it has {min(others)!r}). Give another output=..."
         )
-    if restart and ours:
-        folder.clear()
+
+
+def holds_run(folder: RunFolder) -> bool:
+    """Whether luthier has begun a run here: its recipe.yaml says what was resolved, which no recipe written by hand does."""
+    recipe = folder / "recipe.yaml"
+    return recipe.is_file() and bool(parse_file(recipe).get("resolved"))
 
 
 def refuse_to_mix(folder: RunFolder, recipe: Recipe, data: Mapping[str, Any]) -> None:

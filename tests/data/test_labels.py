@@ -73,7 +73,7 @@ def test_separated() -> None:
         ["a"],
         ["b", "a"],
         ["a"],
-        None,
+        [],
         None,
     ]
 

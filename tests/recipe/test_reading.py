@@ -68,6 +68,17 @@ def test_overrides_reach_any_depth_and_turn_a_name_into_a_mapping() -> None:
     assert recipe.seed == 7
 
 
+def test_a_setting_of_a_default_needs_no_line_of_its_own() -> None:
+    assert read(MINIMAL, ["task.weights=balanced"]).task.weights == "balanced"
+    assert read(MINIMAL, ["data.columns.separator=|"]).data.columns.separator == "|"
+
+
+def test_paths_are_taken_as_text(tmp_path: Path) -> None:
+    recipe = read({"data": {"files": {"train": [tmp_path / "a.csv"]}}}, sections={"output": tmp_path / "run"})
+    assert recipe.data.files.train == [str(tmp_path / "a.csv")]
+    assert recipe.output == str(tmp_path / "run")
+
+
 def test_sections_are_laid_over_the_source_without_changing_it() -> None:
     source = {"data": {"files": "a.csv"}, "train": {"epochs": 2}}
     recipe = read(source, sections={"train": {"lr": 0.1}, "method": "head", "model": None})

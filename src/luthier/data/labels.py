@@ -104,7 +104,10 @@ def _separated(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
     for table in scan(dataset, column):
         for value in table[column].to_pylist():
             cell = _plain(value)
-            yield None if cell is None else _several(map(_plain, cell.split(found.separator)))
+            if cell is not None:
+                yield _several(map(_plain, cell.split(found.separator)))
+            else:  # an empty cell says that no label fits, null says nothing
+                yield [] if isinstance(value, str) else None
 
 
 def _indicator(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:

@@ -16,8 +16,16 @@ from luthier.modalities import Encoded, Modality
 DEFAULT_LIMIT = 512
 """Longest row when neither the recipe nor the model says less; attention grows with the square of it."""
 
-WHEREABOUTS = {"name_or_path", "is_local", "local_files_only", "vocab_file", "merges_file", "tokenizer_file"}
-"""Settings of a transformers tokenizer that say where it came from and not what it does."""
+WHEREABOUTS = {
+    "name_or_path",
+    "is_local",
+    "local_files_only",
+    "vocab_file",
+    "merges_file",
+    "tokenizer_file",
+    "model_max_length",
+}
+"""Settings of a transformers tokenizer that say where it came from and not what it does here (the limit is hashed by itself)."""
 
 
 class Text(Modality):
@@ -81,7 +89,8 @@ class Text(Modality):
         return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
 
     def save(self, folder: str) -> None:
-        """Write the tokenizer's files."""
+        """Write the tokenizer's files; with `truncation=True` it cuts where `encode` does."""
+        self.tokenizer.model_max_length = self._limit
         self.tokenizer.save_pretrained(folder)
 
     def _tokenise(self, values: Sequence[str], truncation: bool) -> list[list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,10 +35,12 @@ def read(
     if isinstance(source, Recipe):
         source = source.model_dump(mode="json", exclude={"resolved"})
     if isinstance(source, Mapping):
-        name, document = "recipe", deepcopy(dict(source))
+        name, document = "recipe", _plain(source)
+    elif not isinstance(source, str | Path):
+        raise RecipeError(f"A recipe is a file, a mapping or a Recipe; got {type(source).__name__}.")
     else:
         name, document = str(source), parse_file(Path(source))
-    document = merge(document, sections or {})
+    document = merge(document, _plain(sections or {}))
     override(document, overrides)
     try:
         return Recipe.model_validate(document)
@@ -76,7 +78,7 @@ def override(document: dict[str, Any], overrides: Iterable[str]) -> None:
         *parents, last = key.strip().split(".")
         where = document
         for parent in parents:
-            inner = where.get(parent)
+            inner = where.get(parent, _default(parent) if where is document else None)
             if isinstance(inner, str):
                 inner = where[parent] = {"name": inner}
             elif not isinstance(inner, dict):
@@ -107,8 +109,26 @@ def dump(document: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
+def _default(key: str) -> Any:
+    """A section's default, where that is the name of a plug-in."""
+    field = Recipe.model_fields.get(key)
+    return field.default if field is not None and isinstance(field.default, str) else None
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text, at any depth."""
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 def _value(text: str, value: str) -> Any:
     try:
-        return YAML(typ="safe").load(value) if value.strip() else None
+        found = YAML(typ="safe").load(value) if value.strip() else None
+        return (
+            value.strip() if found == "" and value.strip(" \"'") else found
+        )  # a bare | or > begins a block of text in YAML
     except MarkedYAMLError as wrong:
         raise RecipeError(f"The value of the override {text!r} is not YAML: {wrong.problem}.") from None

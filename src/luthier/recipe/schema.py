@@ -37,7 +37,7 @@ class Columns(Options):
     """Column with the text."""
     label: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=2)] | None = None
     """Column with the label (a list in it makes the task multi-label), or a list of 0/1 columns, one per label."""
-    separator: str | None = None
+    separator: Annotated[str, Field(min_length=1)] | None = None
     """Character between several labels in one text cell, such as `|` in `noisy|expensive`; makes the task multi-label."""
 
 

@@ -58,7 +58,7 @@ def check_settings(settings: Train, figures: Collection[str]) -> None:
 class Guard(Callback):
     """Stop at once when the loss is NaN, infinite, or has risen far above where it began."""
 
-    WINDOW = 20
+    WINDOW = 5
     RISE = 4.0
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -164,8 +164,11 @@ class Validate(Callback):
         sign = -1 if self.settings.monitor in LOWER_IS_BETTER else 1
         stopping = self.settings.early_stopping
         delta = stopping.min_delta if stopping else 0.0
-        if state.best is None or sign * (value - state.best) > delta:
-            state.best, state.best_step, state.since_best = value, state.step, 0
+        better = state.best is None or sign * (value - state.best) > delta
+        if better or (
+            value == state.best and figures["loss"] < state.best_loss
+        ):  # F1 can stand still while the model learns
+            state.best, state.best_loss, state.best_step, state.since_best = value, figures["loss"], state.step, 0
             return True
         state.since_best += 1
         if stopping and state.since_best >= stopping.patience:

@@ -64,6 +64,8 @@ class State:
     first_loss: float | None = None
     best: float | None = None
     """Best value of the monitored metric, found at `best_step`; `since_best` evaluations were no better."""
+    best_loss: float = 0.0
+    """Validation loss there; of equal values the one with the lower loss is better."""
     best_step: int = 0
     since_best: int = 0
     evaluated: bool = False

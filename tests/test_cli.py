@@ -292,6 +292,12 @@ def test_check_refuses_a_device_that_is_not_there(luthier, reviews: Path, tiny_b
     assert "train.device is 'cuda', but PyTorch" in said.err
 
 
+def test_a_limit_beyond_the_model_is_lowered_and_said(luthier, reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"model: {tiny_bert}\ndata: {{files: {reviews}, max_length: 500}}\n")
+    said = luthier("check", tmp_path / "recipe.yaml")
+    assert "data.max_length is 500, and this model reads 64 tokens at most: 64 is used." in said.err
+
+
 def test_rows_that_do_not_exist(luthier, trained: Path) -> None:
     said = luthier("evaluate", trained, "--on", "validaton")
     assert said.err == (

@@ -80,6 +80,9 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
         base = find(recipe.model, recipe.revision, recipe.trust_remote_code)
         readable = positions(architecture(base))
     modality = Text(open_tokenizer(base), recipe.data.max_length, readable)
+    if (recipe.data.max_length or 0) > modality.limit:
+        longest = f"data.max_length is {recipe.data.max_length}, and this model reads {modality.limit} tokens at most"
+        data.facts["notes"].append(f"{longest}: {modality.limit} is used.")
     with accelerator.main_process_first():
         encode_all(data, modality, recipe.data)
     callbacks.check_settings(recipe.train, measured(data))

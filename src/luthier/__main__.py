@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except SystemExit as end:
         if end.code == STOPPED:  # typer has caught Ctrl-C
-            print("Stopped. What was complete is kept, and the same command goes on from there.", file=sys.stderr)
+            print("What was complete is kept; start the same command again when you like.", file=sys.stderr)
         raise
 
 

@@ -18,6 +18,7 @@ from torch import nn
 
 from luthier import demo, hardware, tracking
 from luthier.data.batches import Batches
+from luthier.data.encode import Rows
 from luthier.errors import RecipeError
 from luthier.folder import RunFolder
 from luthier.methods import Method
@@ -168,11 +169,16 @@ def resolve(ready: Ready, accelerator: Accelerator) -> dict[str, Any]:
     }
 
 
+def batches_of(recipe: Recipe, rows: Rows) -> Batches:
+    """The recipe's optimiser steps over some rows."""
+    return Batches(len(rows), recipe.train.batch_size * recipe.train.accumulation, recipe.seed)
+
+
 def make_job(ready: Ready, accelerator: Accelerator) -> Job:
     """Everything the loop needs."""
     settings = ready.recipe.train
     rows = ready.data.rows["train"]
-    batches = Batches(len(rows), settings.batch_size * settings.accumulation, ready.recipe.seed)
+    batches = batches_of(ready.recipe, rows)
     optimizer = adamw(ready.model, ready.rates, settings.weight_decay)
     model, optimizer = accelerator.prepare(ready.model, optimizer)
     return Job(

@@ -53,7 +53,7 @@ def check_recipe(path: Path, overrides: Sequence[str]) -> None:
     from accelerate import Accelerator
 
     from luthier import hardware, tracking
-    from luthier.build import get_ready
+    from luthier.build import batches_of, get_ready
     from luthier.prepare import prepare
     from luthier.recipe.reading import read
 
@@ -70,12 +70,12 @@ def check_recipe(path: Path, overrides: Sequence[str]) -> None:
     _print_splits(facts)
     trained = sum(one.numel() for one in ready.model.parameters() if one.requires_grad)
     everything = sum(one.numel() for one in ready.model.parameters())
-    steps = -(-len(data.rows["train"]) // (recipe.train.batch_size * recipe.train.accumulation)) * recipe.train.epochs
+    batches = batches_of(recipe, data.rows["train"])
     print(
         f"Model: {recipe.model}; {' + '.join(method.name for method in recipe.method)} trains {trained:,} of {everything:,} weights"
     )
     print(
-        f"Training: {steps} steps of {recipe.train.batch_size * recipe.train.accumulation} rows at a rate of {max(ready.rates.values()):g}"
+        f"Training: {recipe.train.epochs * batches.per_epoch} steps of {batches.size} rows at a rate of {max(ready.rates.values()):g}"
     )
     print(f"The recipe is good. Next: luthier train {path}")
 

@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 WASTE = ".removed"
 """Name of what is being removed."""
 WRITTEN = (
-    *("checkpoints", "model", "model.tmp", "model.old", "tensorboard", "log.jsonl", "predictions.parquet"),
+    *("checkpoints", "model", "model.tmp", "model.old", "tensorboard", "wandb", "log.jsonl", "predictions.parquet"),
     *("trackers.json", "data.json", "report.html", "report.json", "README.md", "recipe.yaml"),
 )
 """Everything that a run puts into its folder, in the order in which `clear` deletes it."""

@@ -15,10 +15,7 @@ from luthier.modalities.text import Text
 from luthier.models.open import Base, open_model, open_tokenizer
 from luthier.models.quick import quicken
 from luthier.tasks import Target
-from luthier.training.microbatch import sorted_groups
-
-TOKENS_PER_CALL = 4096
-"""Padded tokens in one forward call. More is no faster on a CPU and takes more memory (benchmarks/RESULTS.md)."""
+from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 
 
 class Model:

@@ -72,7 +72,7 @@ def train(
         ended = train_in(folder, settled, console, restart)
     if ended.stopped == callbacks.Interrupt.REASON:
         stopped = f"Stopped after step {ended.step}; a checkpoint is saved. The same command goes on from there."
-        console.say(stopped)  # here, as the command line ends silently at a KeyboardInterrupt
+        console.say(stopped)  # typer turns the KeyboardInterrupt into an exit code and drops its text
         raise KeyboardInterrupt(stopped)
     return Run(folder.path)
 
@@ -161,9 +161,8 @@ def finish(folder: RunFolder, job: Job, ready: Ready, state: State, console: Con
     reason = state.stopped or f"all {job.settings.epochs} epochs done"
     if job.settings.keep_best and state.best is not None:
         console.say(Checkpoints(folder).load_best(job, state))
-    model = job.accelerator.unwrap_model(
-        job.model, keep_fp32_wrapper=False
-    )  # scored as it is saved and will be used: fp32
+    # without the wrapper that computes in bf16: scored as it is saved and will be used
+    model = job.accelerator.unwrap_model(job.model, keep_fp32_wrapper=False)
     scorer = Scorer(model, ready.modality, ready.data.target, job.accelerator)
     scores: dict[str, np.ndarray] = {}
     for name in [name for name in ("validation", "test") if name in ready.data.rows]:

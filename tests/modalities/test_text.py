@@ -94,6 +94,15 @@ def test_the_fingerprint_is_that_of_a_copy(folder: Path) -> None:
     assert fingerprint(Path(shutil.copytree(folder, folder.parent / "two"))) == fingerprint(folder)
 
 
+def test_a_saved_tokenizer_cuts_where_training_did(folder: Path) -> None:
+    text = Text(AutoTokenizer.from_pretrained(folder), 8)
+    text.save(str(folder.parent / "saved"))
+    long = "good film " * 20
+    plain = AutoTokenizer.from_pretrained(folder.parent / "saved")(long, truncation=True)["input_ids"]
+    assert plain == list(text.encode([long]).columns["input_ids"][0])
+    assert len(plain) == 8
+
+
 def test_the_fingerprint_is_that_of_a_saved_tokenizer(folder: Path) -> None:
     text = Text(AutoTokenizer.from_pretrained(folder), 16)
     text.save(str(folder.parent / "two"))

@@ -130,6 +130,14 @@ def test_early_stopping_counts_evaluations_without_improvement(monitor: str, val
     assert said[2] == f"epoch 3: validation loss {values[2]:.4f}, {monitor} {values[2]:.4f}"
 
 
+def test_of_equal_values_the_lower_loss_is_the_best_and_training_goes_on(make: Any) -> None:
+    job, state = make(early_stopping={"patience": 1}), State()
+    judge = Validate(Script("f1_macro", []), job.settings, None, silent)
+    losses = [0.9, 0.7, 0.8]
+    assert [judge._judge({"f1_macro": 0.5, "loss": loss}, state) for loss in losses] == [True, True, False]
+    assert (state.best_loss, bool(state.stopped)) == (0.7, True)
+
+
 def test_min_delta_is_the_least_improvement_that_counts(make: Any) -> None:
     job, state = make(epochs=6, early_stopping={"patience": 2, "min_delta": 0.05}), State()
     fit(job, state, [Validate(Script("f1_macro", [0.5, 0.54, 0.56, 0.58, 0.6, 0.7]), job.settings, None, silent)])

@@ -17,12 +17,8 @@ from luthier.data.batches import make_batch
 from luthier.data.encode import Rows
 from luthier.modalities import Modality
 from luthier.tasks import Target
-from luthier.training.microbatch import sorted_groups
+from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 from luthier.training.step import out_of_memory
-
-TOKENS_PER_CALL = 4096
-"""Padded tokens in one forward call: activations stay within a few hundred megabytes for models of a base size."""
-
 
 Part = tuple[np.ndarray, np.ndarray, float, float]
 """Of a group of rows: their positions, their probabilities, loss sum and count."""

@@ -165,9 +165,8 @@ class Validate(Callback):
         stopping = self.settings.early_stopping
         delta = stopping.min_delta if stopping else 0.0
         better = state.best is None or sign * (value - state.best) > delta
-        if better or (
-            value == state.best and figures["loss"] < state.best_loss
-        ):  # F1 can stand still while the model learns
+        surer = value == state.best and figures["loss"] < state.best_loss  # F1 can stand still while the model learns
+        if better or surer:
             state.best, state.best_loss, state.best_step, state.since_best = value, figures["loss"], state.step, 0
             return True
         state.since_best += 1

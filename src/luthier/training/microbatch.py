@@ -22,6 +22,9 @@ weights.
 cuda, mps: not measured; some 10 ms of kernel launches at half a million tokens a second.
 """
 
+TOKENS_PER_CALL = 4096
+"""Padded tokens of one forward call in scoring: on a CPU more is no faster and takes more memory (benchmarks/call_size.py)."""
+
 
 def cut(lengths: NDArray[np.integer], cost: float, max_tokens: int | None = None) -> list[NDArray[np.intp]]:
     """Divide rows into micro-batches so that padded tokens plus `cost` per micro-batch are least.

@@ -9,7 +9,15 @@ from typing import Any
 import torch
 import transformers as tf
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import AutoModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForAudioClassification,
+    AutoModelForCausalLM,
+    AutoModelForImageClassification,
+    AutoModelForMaskedLM,
+    PreTrainedTokenizerFast,
+)
 
 WORDS = (
     "good",
@@ -29,7 +37,7 @@ WORDS = (
 )
 POSITIONS = 64
 """Rows of every position table."""
-REAL = ("stories260k", "multilingual-e5-small-zhen")
+REAL = ("stories260k", "multilingual-e5-small-zhen", "efficientnet-lite0", "whisper-tiny-en-encoder")
 """Small real models among the assets."""
 
 WIDTHS: Mapping[str, Any] = {
@@ -60,16 +68,98 @@ FAMILIES: Mapping[str, Callable[[dict[str, Any]], Any]] = {
 }
 """Name of a family to its configuration, given the tokenizer's special ids and size."""
 
+MORE_FAMILIES: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+    "qwen3": lambda ids: tf.Qwen3Config(**WIDTHS, num_key_value_heads=1, head_dim=16, **ids),
+    "t5": lambda ids: tf.T5Config(
+        d_model=32,
+        d_kv=16,
+        d_ff=64,
+        num_layers=2,
+        num_heads=2,
+        **{**ids, "decoder_start_token_id": ids["pad_token_id"]},
+    ),
+}
+"""Families that only the conformance suite goes through."""
+
+CAUSAL = ("llama", "qwen3", "gpt2", "stories260k")
+"""Families and models in which no token sees the ones behind it."""
+
+SEEING: Mapping[str, Callable[[], Any]] = {
+    "vit": lambda: tf.ViTConfig(**{**WIDTHS, "num_hidden_layers": 2}, image_size=16, patch_size=8),
+    "convnext": lambda: tf.ConvNextConfig(hidden_sizes=[8, 16, 32, 32], depths=[1, 1, 2, 1], image_size=32),
+    "resnet": lambda: tf.ResNetConfig(embedding_size=8, hidden_sizes=[16, 32], depths=[1, 2], layer_type="basic"),
+}
+"""Families that read images, to their configurations."""
+
+HEARING: Mapping[str, Callable[[], Any]] = {
+    "whisper": lambda: tf.WhisperConfig(
+        **{f"{part}_{what}": 2 for part in ("encoder", "decoder") for what in ("layers", "attention_heads")},
+        vocab_size=60,
+        d_model=32,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        num_mel_bins=8,
+        max_source_positions=20,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    ),
+    "wav2vec2": lambda: tf.Wav2Vec2Config(
+        **{**WIDTHS, "num_hidden_layers": 2},
+        conv_dim=[16, 16],
+        conv_stride=[4, 2],
+        conv_kernel=[8, 4],
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+        classifier_proj_size=16,
+        apply_spec_augment=False,
+    ),
+}
+"""Families that read sound, to their configurations."""
+
 
 def make(family: str, folder: Path) -> Path:
     """Write a model without a task head, as base models are published, and its tokenizer; returns the folder."""
     torch.manual_seed(0)
     tokenizer = word_tokenizer(pad_id=1 if family == "roberta" else 0)
     ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
-    config = FAMILIES[family]({**ids, "vocab_size": len(tokenizer)})
+    config = {**FAMILIES, **MORE_FAMILIES}[family]({**ids, "vocab_size": len(tokenizer)})
     options = {"add_pooling_layer": False} if "without pooler" in family else {}
     AutoModel.from_config(config, **options).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_speaking(family: str, folder: Path) -> Path:
+    """As `make`, with the head that predicts words, and a mask token where words are predicted in a gap."""
+    make(family, folder)
+    mask = {} if family in CAUSAL else {"mask_token": "[MASK]"}
+    word_tokenizer(pad_id=1 if family == "roberta" else 0, **mask).save_pretrained(folder)
+    torch.manual_seed(0)
+    kind = AutoModelForCausalLM if family in CAUSAL else AutoModelForMaskedLM
+    kind.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
+    return folder
+
+
+def make_perceiving(family: str, folder: Path) -> Path:
+    """Write a model for images or sound, trained for two classes."""
+    torch.manual_seed(0)
+    kinds = [(SEEING, AutoModelForImageClassification), (HEARING, AutoModelForAudioClassification)]
+    configs, kind = next(pair for pair in kinds if family in pair[0])
+    config = configs[family]()
+    config.num_labels = 2
+    kind.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def shorten_whisper(source: Path, folder: Path, positions: int) -> Path:
+    """A Whisper classifier for shorter recordings: the first `positions` rows of its table."""
+    whole = AutoModelForAudioClassification.from_pretrained(source, num_labels=2, dtype=torch.float32)
+    rows = whole.encoder.embed_positions.weight.detach()[:positions].clone()
+    whole.encoder.embed_positions = torch.nn.Embedding(*rows.shape, _weight=rows)
+    whole.config.max_source_positions = positions
+    whole.save_pretrained(folder)
     return folder
 
 

@@ -11,6 +11,7 @@ run.report()
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ __version__ = "0.1.0"
 # OpenMP's threads spin while they wait for each other, and read this once, when torch is loaded. Where a core is shared with other
 # work, spinning made a training step three times slower; where none is, waiting passively costs nothing (benchmarks/RESULTS.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Where bitsandbytes is installed PEFT imports it, and it warns of optional kernels that are not needed here.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 _HOMES = {
     "train": "luthier.pipeline",

@@ -5,8 +5,10 @@ This is the middle of the straight line in pipeline.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +18,15 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from luthier import demo, hardware, tracking
-from luthier.data.batches import Batches
+from luthier import demo, hardware, increment, tracking
+from luthier.data.batches import Batches, EncodedFeed
 from luthier.data.encode import Rows
-from luthier.errors import RecipeError
+from luthier.errors import ModelError, RecipeError
 from luthier.folder import RunFolder
-from luthier.methods import Method
+from luthier.inputs import text_of
+from luthier.methods import Context
 from luthier.modalities.text import Text
-from luthier.models.anatomy import Anatomy, examine, parameters_of
-from luthier.models.open import Base, architecture, find, open_model, open_tokenizer, positions
+from luthier.models.open import Base, Opened, architecture, find, open_model, open_tokenizer, positions
 from luthier.models.quick import quicken
 from luthier.prepare import Prepared, encode_all
 from luthier.recipe.reading import parse_file
@@ -32,7 +34,11 @@ from luthier.recipe.schema import Recipe
 from luthier.show import Console
 from luthier.training import callbacks
 from luthier.training.job import Job
-from luthier.training.optimizer import adamw, schedule
+from luthier.training.stages import Applied, apply_methods
+from luthier.training.work import enter
+
+CHOSEN_ON = ("validation",)
+"""Splits that are scored while training goes on."""
 
 
 @dataclass
@@ -43,9 +49,17 @@ class Ready:
     base: Base
     data: Prepared
     modality: Text
-    model: nn.Module
-    anatomy: Anatomy
-    rates: dict[str, float]
+    applied: Applied
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, with all that the methods have inserted."""
+        return self.applied.model
+
+    @property
+    def rate(self) -> float:
+        """The largest learning rate of all stages."""
+        return max((rate for stage in self.applied.stages for rate in stage.rates.values()), default=0.0)
 
 
 def make_accelerator(recipe: Recipe, folder: RunFolder, fresh: bool = False) -> Accelerator:
@@ -79,8 +93,11 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
     """Rows as numbers and the model with its method: everything that can fail, before a second of training."""
     with accelerator.main_process_first():
         base = find(recipe.model, recipe.revision, recipe.trust_remote_code)
-        readable = positions(architecture(base))
-    modality = Text(open_tokenizer(base), recipe.data.max_length, readable)
+        words = any(method.words for method in recipe.methods)
+        readable = positions(architecture(base, words))
+    tokenizer = open_tokenizer(base)
+    context = Context(tokenizer, tuple(data.target.model_config["id2label"].values()))
+    modality = text_of(tokenizer, context, recipe.methods, recipe.data.max_length, readable)
     if (recipe.data.max_length or 0) > modality.limit:
         longest = f"data.max_length is {recipe.data.max_length}, and this model reads {modality.limit} tokens at most"
         data.facts["notes"].append(f"{longest}: {modality.limit} is used.")
@@ -93,13 +110,38 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
         console.warn(sentence)
     with console.status("Opening the model"):
         torch.manual_seed(recipe.seed)  # the new head is drawn here
-        opened = open_model(base, data.target.model_config, modality.tokenizer.pad_token_id)
-        model, anatomy, rates = apply_methods(opened.model, opened.new, recipe)
+        opened = open_base(base, data.target.model_config, context, words)
+        applied = apply_methods(opened.model, opened.new, recipe, context)
+    increment.kind(applied.inserted, recipe.save)
     for sentence in opened.notes:
         console.warn(sentence)
     if recipe.train.gradient_checkpointing:
-        _recompute(model)
-    return Ready(recipe, base, data, modality, quicken(model), anatomy, rates)
+        _recompute(applied.model)
+    quicken(applied.model)
+    return Ready(recipe, base, data, modality, applied)
+
+
+def open_base(base: Base, config: Mapping[str, Any], context: Context, words: bool) -> Opened:
+    """The model to start from: plain, or an earlier run's, with what its methods had inserted folded into the weights.
+
+    Raises:
+        ModelError: it cannot be opened, or holds modules that cannot be folded in.
+    """
+    folder = Path(base.location)
+    record = increment.read(folder) if folder.is_dir() else None
+    if record is None or record.base is None:
+        return open_model(base, config, context.tokenizer.pad_token_id if context.tokenizer else None, words)
+    lasting = [method.name for method in record.methods if method.lasting]
+    if lasting:
+        raise ModelError(
+            f"{base.name} cannot be trained further: its {lasting[0]} is no part of a plain model. Start from {record.base.name!r}, "
+            "with stages in one recipe."
+        )
+    opened = increment.reopen(base, record, config, context)
+    model = opened.model
+    for method in reversed(record.methods):
+        model = method.merge(model)
+    return Opened(model, (), opened.notes)
 
 
 def measured(data: Prepared) -> list[str]:
@@ -109,36 +151,6 @@ def measured(data: Prepared) -> list[str]:
     targets = data.rows["validation"].targets
     labels = int(data.target.model_config["num_labels"])
     return list(data.target.metrics(targets, np.full((len(targets), labels), 1 / labels, dtype=np.float32)))
-
-
-def apply_methods(
-    model: nn.Module, new: tuple[str, ...], recipe: Recipe
-) -> tuple[nn.Module, Anatomy, dict[str, float]]:
-    """Freeze everything, switch the head on, then apply the methods; returns the rate of each trainable parameter.
-
-    Raises:
-        RecipeError: a method needs what this model does not have.
-    """
-    anatomy = examine(model, new)
-    model.requires_grad_(False)
-    for _, one in parameters_of(model, anatomy.head):
-        one.requires_grad_(True)
-    rates: dict[int, float] = {}
-    for method in sorted(recipe.method, key=lambda method: method.wraps):
-        _check_needs(method, anatomy)
-        model = method.apply(model, anatomy)
-        for one in model.parameters():
-            if one.requires_grad:
-                rates.setdefault(id(one), recipe.train.lr or method.rate.value)
-    return model, anatomy, {name: rates[id(one)] for name, one in model.named_parameters() if one.requires_grad}
-
-
-def _check_needs(method: Method, anatomy: Anatomy) -> None:
-    missing = sorted(method.needs - anatomy.offers)
-    if missing:
-        raise RecipeError(
-            f"method {method.name} needs {' and '.join(missing)}, and this model has none. Use full, head or pattern."
-        )
 
 
 def _recompute(model: nn.Module) -> None:
@@ -160,11 +172,14 @@ def resolve(ready: Ready, accelerator: Accelerator) -> dict[str, Any]:
         "precision": "fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision,
         "precision_reason": precision.reason,
         "base_model": demo.MODELS[ready.recipe.model].hub if ready.recipe.model in demo.MODELS else None,
-        "lr": max(ready.rates.values()),
+        "base_sha256": ready.base.sha256(),
+        "lr": ready.rate,
         "lr_source": "the recipe"
         if ready.recipe.train.lr
-        else " + ".join(method.rate.source for method in ready.recipe.method),
-        "trained_parameters": sum(one.numel() for one in ready.model.parameters() if one.requires_grad),
+        else " + ".join(method.rate.source for method in ready.recipe.methods),
+        "trained_parameters": sum(
+            one.numel() for name, one in ready.model.named_parameters() if name in ready.applied.trained
+        ),
         "all_parameters": sum(one.numel() for one in ready.model.parameters()),
     }
 
@@ -175,21 +190,19 @@ def batches_of(recipe: Recipe, rows: Rows) -> Batches:
 
 
 def make_job(ready: Ready, accelerator: Accelerator) -> Job:
-    """Everything the loop needs."""
-    settings = ready.recipe.train
-    rows = ready.data.rows["train"]
-    batches = batches_of(ready.recipe, rows)
-    optimizer = adamw(ready.model, ready.rates, settings.weight_decay)
-    model, optimizer = accelerator.prepare(ready.model, optimizer)
-    return Job(
-        model=model,
-        objective=ready.data.target.objective(settings.label_smoothing),
-        optimizer=optimizer,
-        schedule=schedule(settings, settings.epochs * batches.per_epoch),
-        rows=rows,
-        modality=ready.modality,
-        batches=batches,
+    """Everything the loop needs, at the beginning of the first stage."""
+    feeds = {name: EncodedFeed(rows, ready.modality) for name, rows in ready.data.rows.items()}
+    job = Job(
+        model=ready.model,
+        objective=ready.data.target.objective(ready.recipe.train.label_smoothing),
+        feed=feeds["train"],
+        batches=batches_of(ready.recipe, ready.data.rows["train"]),
         accelerator=accelerator,
-        settings=settings,
+        settings=ready.recipe.train,
         seed=ready.recipe.seed,
+        stages=ready.applied.stages,
+        trained=ready.applied.trained,
+        held={name: feed for name, feed in feeds.items() if name in CHOSEN_ON},
     )
+    enter(job, 0)
+    return job

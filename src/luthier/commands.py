@@ -7,10 +7,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luthier.errors import DataError, RecipeError, RunError
 from luthier.show import Console, print_table
+
+if TYPE_CHECKING:
+    from luthier.build import Ready
+    from luthier.data.batches import Batches
 
 SHOWN_CLASSES = 12
 DEMO_TEXTS = {
@@ -68,16 +72,22 @@ def check_recipe(path: Path, overrides: Sequence[str]) -> None:
     print(f"Columns: {facts['columns']['why']}")
     print(f"Split: {facts['split']}; longest row that is read whole: {facts['max_length']} tokens")
     _print_splits(facts)
-    trained = sum(one.numel() for one in ready.model.parameters() if one.requires_grad)
-    everything = sum(one.numel() for one in ready.model.parameters())
-    batches = batches_of(recipe, data.rows["train"])
-    print(
-        f"Model: {recipe.model}; {' + '.join(method.name for method in recipe.method)} trains {trained:,} of {everything:,} weights"
-    )
-    print(
-        f"Training: {recipe.train.epochs * batches.per_epoch} steps of {batches.size} rows at a rate of {max(ready.rates.values()):g}"
-    )
+    _print_stages(ready, batches_of(recipe, data.rows["train"]))
     print(f"The recipe is good. Next: luthier train {path}")
+
+
+def _print_stages(ready: Ready, batches: Batches) -> None:
+    """What trains, for how long and at which rate, a line a stage."""
+    sizes = {name: one.numel() for name, one in ready.model.named_parameters()}
+    print(f"Model: {ready.recipe.model}; {sum(sizes.values()):,} weights")
+    for number, stage in enumerate(ready.applied.stages, start=1):
+        names = " + ".join(method.name for method in stage.methods)
+        trained = sum(sizes[name] for name in stage.rates)
+        place = f"Stage {number}: " if len(ready.applied.stages) > 1 else "Training: "
+        print(
+            f"{place}{names} trains {trained:,} weights in {stage.epochs * batches.per_epoch} steps of {batches.size} rows at a "
+            f"rate of {max(stage.rates.values(), default=0):g}"
+        )
 
 
 def train_recipe(path: Path, overrides: Sequence[str], resume: bool, restart: bool) -> None:

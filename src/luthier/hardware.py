@@ -169,6 +169,13 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def available_memory() -> int:
+    """Main memory that can be had without swapping, in bytes."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 def free_disk(path: Path) -> int:
     """Bytes free on the disk that holds `path`, which need not exist yet."""
     there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from luthier import hardware
-from luthier.modalities.text import Text
+from luthier import hardware, increment
+from luthier.inputs import text_of
+from luthier.methods import Context
 from luthier.models.open import Base, open_model, open_tokenizer
 from luthier.models.quick import quicken
 from luthier.tasks import Target
@@ -31,11 +32,12 @@ class Model:
     def __init__(self, folder: Path, target: Target, max_length: int, device: hardware.DeviceChoice = "auto") -> None:
         base = Base(str(folder), str(folder))
         tokenizer = open_tokenizer(base)
+        context = Context(tokenizer, tuple(target.model_config["id2label"].values()))
+        record = increment.read(folder)
         self.target = target
-        self.modality = Text(tokenizer, max_length)
+        self.modality = text_of(tokenizer, context, record.methods if record else (), max_length, None)
         self.device = hardware.device(device)
-        network: Any = open_model(base, target.model_config, tokenizer.pad_token_id).model
-        self.network: nn.Module = quicken(network).to(self.device).eval()
+        self.network: Any = quicken(_network(base, record, target, context)).to(self.device).eval()
 
     @torch.inference_mode()
     def score(self, rows: Sequence[str]) -> np.ndarray:
@@ -47,3 +49,15 @@ class Model:
             batch = {name: value.to(self.device) for name, value in self.modality.collate(columns).items()}
             scores[group] = self.target.scores(self.network(**batch).logits).cpu().numpy()
         return scores
+
+
+def _network(base: Base, record: increment.Record | None, target: Target, context: Context) -> nn.Module:
+    """The saved network, with everything folded in that can be."""
+    if record is None:
+        return open_model(
+            base, target.model_config, context.tokenizer.pad_token_id if context.tokenizer else None
+        ).model
+    model = increment.reopen(base, record, target.model_config, context).model
+    for method in reversed(record.methods):
+        model = method.merge(model)
+    return model

@@ -14,20 +14,22 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from luthier import hardware, tracking
+from luthier import hardware, increment, tracking
 from luthier.build import Ready, get_ready, make_accelerator, make_job, resolve
+from luthier.data.batches import EncodedFeed
 from luthier.evaluate.predict import Scorer, Scores
 from luthier.folder import MANIFEST, RunFolder
 from luthier.models.quiet import quiet
-from luthier.models.save import save_model, size_of, trained_state
+from luthier.models.save import size_of, trained_state
 from luthier.prepare import prepare
 from luthier.recipe.reading import read
 from luthier.recipe.schema import Recipe
 from luthier.run import Run, write_predictions, write_report
-from luthier.settled import refuse_other_folders, refuse_to_mix, write_settled
+from luthier.settled import refuse_other_base, refuse_other_folders, refuse_to_mix, write_settled
 from luthier.show import Console
 from luthier.training import callbacks
 from luthier.training.checkpoint import Checkpoints
+from luthier.training.frozen import Freeze
 from luthier.training.job import Job, State
 from luthier.training.loop import fit
 
@@ -100,6 +102,8 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
         console.say(f"The run in {folder.path} is finished already; --restart trains it anew.")
         return State()
     ready = get_ready(recipe, data, accelerator, console)
+    if not restart:
+        refuse_other_base(folder, ready.base.sha256())
     if accelerator.is_main_process:
         if restart:
             folder.clear()
@@ -126,7 +130,7 @@ def _go_on(folder: RunFolder, job: Job, console: Console) -> State:
         checkpoints.tidy()
         folder.rewind(state.step)
     if state.step:
-        console.say(f"Going on from step {state.step} of {job.steps}.")
+        console.say(f"Going on from step {state.step} of {job.steps(state)}.")
     if state.stopped == callbacks.Interrupt.REASON:
         state.stopped = ""
     limits = [limit for limit in (state.max_tokens, job.settings.max_tokens) if limit]
@@ -139,13 +143,14 @@ def run_loop(folder: RunFolder, job: Job, ready: Ready, state: State, console: C
     main = job.accelerator.is_main_process
     writer = folder if main else None
     checkpoints = Checkpoints(folder)
-    folder.require_space(3 * size_of(trained_state(job.model)))
-    around = [callbacks.Guard(checkpoints), callbacks.Log(writer, console.warn)]
+    folder.require_space(3 * size_of(trained_state(job.model, job.trained)))
+    freeze = Freeze(ready.applied.anatomy, job.settings.cache, writer, console)
+    around = [freeze, callbacks.Guard(checkpoints), callbacks.Log(writer, console.warn)]
     if "validation" in ready.data.rows:
-        scorer = Scorer(job.model, ready.modality, ready.data.target, job.accelerator)
-        rows = ready.data.rows["validation"]
 
         def measure() -> tuple[Scores, dict[str, float]]:
+            rows = job.work.held["validation"]
+            scorer = Scorer(job.work.model, ready.data.target, job.accelerator)
             with console.bar("Validating", len(rows)) as advance:
                 scores = scorer(rows, advance)
             return scores, ready.data.target.metrics(rows.targets, scores.probabilities)
@@ -158,23 +163,31 @@ def run_loop(folder: RunFolder, job: Job, ready: Ready, state: State, console: C
 
 def finish(folder: RunFolder, job: Job, ready: Ready, state: State, console: Console) -> None:
     """Take the best weights, save the model, score the held-out rows and write the report."""
-    reason = state.stopped or f"all {job.settings.epochs} epochs done"
+    reason = state.stopped or f"all {sum(stage.epochs for stage in job.stages)} epochs done"
     if job.settings.keep_best and state.best is not None:
         console.say(Checkpoints(folder).load_best(job, state))
     # without the wrapper that computes in bf16: scored as it is saved and will be used
     model = job.accelerator.unwrap_model(job.model, keep_fp32_wrapper=False)
-    scorer = Scorer(model, ready.modality, ready.data.target, job.accelerator)
+    scorer = Scorer(model, ready.data.target, job.accelerator)
     scores: dict[str, np.ndarray] = {}
     for name in [name for name in ("validation", "test") if name in ready.data.rows]:
         with console.bar(f"Scoring the {name} rows", len(ready.data.rows[name])) as advance:
-            scores[name] = scorer(ready.data.rows[name], advance).probabilities
+            rows = EncodedFeed(ready.data.rows[name], ready.modality)
+            scores[name] = scorer(rows, advance).probabilities
     if not job.accelerator.is_main_process:
         return
     folder.log({"event": "stop", "reason": reason, "step": state.step, "seconds": round(state.seconds, 2)})
     write_predictions(folder, ready.data, scores)
-    folder.publish("model", lambda place: save_model(model, ready.modality, place), needed=_model_size(model))
+    folder.publish("model", lambda place: _write_model(place, model, ready), needed=_model_size(model))
     with console.status("Writing the report"):
         write_report(folder)
+
+
+def _write_model(place: Path, model: nn.Module, ready: Ready) -> None:
+    applied = ready.applied
+    how = increment.kind(applied.inserted, ready.recipe.save)
+    increment.save(model, applied.inserted, applied.trained, how, ready.base, place)
+    ready.modality.save(str(place))
 
 
 def _model_size(model: nn.Module) -> int:

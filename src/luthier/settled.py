@@ -63,6 +63,22 @@ def refuse_to_mix(folder: RunFolder, recipe: Recipe, data: Mapping[str, Any]) ->
         )
 
 
+def refuse_other_base(folder: RunFolder, sha256: str) -> None:
+    """Compare the base's weights with those that the folder was begun with.
+
+    Raises:
+        RunError: they are others.
+    """
+    if not (folder / "recipe.yaml").is_file():
+        return
+    begun = (parse_file(folder / "recipe.yaml").get("resolved") or {}).get("base_sha256", sha256)
+    if begun != sha256:
+        raise RunError(
+            f"The weights of the base model have changed since the run in {folder.path} began (hash {begun} then, {sha256} now), so it "
+            "cannot go on. Give another output=..., or --restart to delete that run and begin anew."
+        )
+
+
 def write_settled(folder: RunFolder, recipe: Recipe, data: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
     """Write recipe.yaml with what was resolved, and data.json."""
     folder.write("recipe.yaml", dump(recipe.model_dump(mode="json") | {"resolved": dict(resolved)}))

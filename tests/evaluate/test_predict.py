@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from luthier.data.batches import EncodedFeed
 from luthier.data.encode import Rows
 from luthier.evaluate import predict
 from luthier.evaluate.predict import Scorer
@@ -33,7 +34,7 @@ def made(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory, sentences: A
 @pytest.fixture
 def scorer(made: Any) -> Scorer:
     job, ready = made
-    return Scorer(job.model, ready.modality, ready.data.target, job.accelerator)
+    return Scorer(job.model, ready.data.target, job.accelerator)
 
 
 def test_scores_are_those_of_the_model_row_by_row(made: Any, scorer: Scorer) -> None:
@@ -46,26 +47,27 @@ def test_scores_are_those_of_the_model_row_by_row(made: Any, scorer: Scorer) -> 
             [job.model(**tokenizer(text, truncation=True, return_tensors="pt")).logits for text in texts]
         )
     job.model.train()
-    loss = torch.nn.CrossEntropyLoss(torch.tensor([0.5, 2.0]))(logits, torch.from_numpy(job.rows.targets))
-    scores = scorer(job.rows)
+    loss = torch.nn.CrossEntropyLoss(torch.tensor([0.5, 2.0]))(logits, torch.from_numpy(job.feed.targets))
+    scores = scorer(job.feed)
     np.testing.assert_allclose(scores.probabilities, logits.softmax(-1), atol=1e-6)
     assert scores.loss == pytest.approx(loss.item(), abs=1e-6)
     assert scores.probabilities.dtype == np.float32
 
 
-def shuffled(rows: Rows, order: np.ndarray) -> Rows:
+def shuffled(feed: EncodedFeed, order: np.ndarray) -> EncodedFeed:
+    rows = feed.rows
     parts = (rows.lengths, rows.full_lengths, rows.numbers, rows.targets)
-    return Rows(rows.table.select(order), *(part[order] for part in parts))
+    return EncodedFeed(Rows(rows.table.select(order), *(part[order] for part in parts)), feed.modality)
 
 
 def test_the_order_of_rows_changes_nothing(made: Any, scorer: Scorer) -> None:
     job, ready = made
-    order = np.random.default_rng(0).permutation(len(job.rows))
-    rows, other = scorer(job.rows), scorer(shuffled(job.rows, order))
+    order = np.random.default_rng(0).permutation(len(job.feed))
+    rows, other = scorer(job.feed), scorer(shuffled(job.feed, order))
     np.testing.assert_allclose(other.probabilities, rows.probabilities[order], atol=1e-6)
     assert other.loss == pytest.approx(rows.loss, abs=1e-6)
-    figures = ready.data.target.metrics(job.rows.targets, rows.probabilities)
-    assert ready.data.target.metrics(job.rows.targets[order], other.probabilities) == pytest.approx(figures, abs=1e-6)
+    figures = ready.data.target.metrics(job.feed.targets, rows.probabilities)
+    assert ready.data.target.metrics(job.feed.targets[order], other.probabilities) == pytest.approx(figures, abs=1e-6)
 
 
 def test_training_mode_and_random_numbers_stay_as_they_were(made: Any, scorer: Scorer) -> None:
@@ -75,7 +77,7 @@ def test_training_mode_and_random_numbers_stay_as_they_were(made: Any, scorer: S
     modes = {name: part.training for name, part in job.model.named_modules()}
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    scorer(job.rows)
+    scorer(job.feed)
     assert torch.equal(torch.get_rng_state(), before)
     assert {name: part.training for name, part in job.model.named_modules()} == modes
     assert all(one.grad is None for one in job.model.parameters())
@@ -86,10 +88,10 @@ def test_an_error_puts_the_mode_back(made: Any, scorer: Scorer, monkeypatch: pyt
     def fail(*_: Any) -> None:
         raise ValueError("no")
 
-    monkeypatch.setattr(predict, "make_batch", fail)
+    monkeypatch.setattr(EncodedFeed, "batch", fail)
     made[0].model.train()
     with pytest.raises(ValueError, match="no"):
-        scorer(made[0].rows)
+        scorer(made[0].feed)
     assert made[0].model.training
 
 
@@ -107,11 +109,11 @@ def test_logits_leave_the_device_batch_by_batch(made: Any, scorer: Scorer, monke
 
     handles = [job.model.register_forward_pre_hook(before), job.model.register_forward_hook(after)]
     calls: list[int] = []
-    scorer(job.rows, calls.append)
+    scorer(job.feed, calls.append)
     for handle in handles:
         handle.remove()
     assert len(alive) == len(calls) > 5
-    assert sum(calls) == len(job.rows)
+    assert sum(calls) == len(job.feed)
     assert max(alive) == 0
 
 
@@ -119,17 +121,17 @@ def test_a_group_that_does_not_fit_is_scored_in_halves(
     made: Any, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, _ = made
-    expected = scorer(job.rows)
-    real, sizes = predict.make_batch, []
+    expected = scorer(job.feed)
+    real, sizes = EncodedFeed.batch, []
 
-    def small(rows: Rows, modality: Any, indices: np.ndarray, device: torch.device) -> Any:
+    def small(self: EncodedFeed, indices: np.ndarray, device: torch.device) -> Any:
         if len(indices) > 10:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
         sizes.append(len(indices))
-        return real(rows, modality, indices, device)
+        return real(self, indices, device)
 
-    monkeypatch.setattr(predict, "make_batch", small)
-    scores = scorer(job.rows)
-    assert sum(sizes) == len(job.rows)
+    monkeypatch.setattr(EncodedFeed, "batch", small)
+    scores = scorer(job.feed)
+    assert sum(sizes) == len(job.feed)
     np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-6)
     assert scores.loss == pytest.approx(expected.loss, abs=1e-6)

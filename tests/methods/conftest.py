@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 import tiny_models
+
+if TYPE_CHECKING:
+    from cells import Shelf
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    """The models of the grid."""
+    from cells import Shelf
+
+    assets = os.environ.get("LUTHIER_ASSETS")
+    return Shelf(tmp_path_factory.mktemp("shelf"), Path(assets) if assets else None)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from networks import network
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from luthier.build import apply_methods
 from luthier.errors import RecipeError
+from luthier.methods import Context
+from luthier.methods.lora import Dora, LoraPlus, LowRank, RsLora
 from luthier.models.open import Base, open_model
 from luthier.recipe.schema import Recipe
+from luthier.training.stages import apply_methods
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def lora(base: Callable[[str], Path]) -> Callable[..., Any]:
     def applied(family: str, **settings: Any) -> Any:
         opened = open_model(Base("base", str(base(family))), {"num_labels": 3}, 0)
         recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "method": {"name": "lora", **settings}})
-        return apply_methods(opened.model, opened.new, recipe)[0].eval()
+        return apply_methods(opened.model, opened.new, recipe, Context()).model.eval()
 
     return applied
 
@@ -95,3 +98,46 @@ def test_targets_that_are_no_regular_expression(lora: Callable[..., Any]) -> Non
     assert str(refused.value).startswith(
         "method lora: targets 'q_proj(' is neither linear, attention nor a regular expression: missing ), "
     )
+
+
+def test_dropout_is_off_unless_given(lora: Callable[..., Any]) -> None:
+    assert not any(
+        ".lora_dropout." in name and isinstance(one, nn.Dropout) for name, one in lora("bert").named_modules()
+    )
+
+
+def member(method: LowRank) -> tuple[nn.Module, Any]:
+    """A network with the method, and one adapted layer whose B is not zero."""
+    plain = network("bert")
+    model = method.insert(plain.model, plain.anatomy, Context())
+    layer = next(module for name, module in model.named_modules() if name.endswith("query"))
+    nn.init.normal_(layer.lora_B["default"].weight)
+    return model, layer
+
+
+def test_dora_trains_length_and_direction() -> None:
+    _, layer = member(Dora(rank=4, alpha=6))
+    length = layer.lora_magnitude_vector["default"].weight
+    frozen = layer.base_layer
+    assert torch.allclose(length, frozen.weight.norm(dim=1))
+    nn.init.uniform_(length, 1, 2)
+    moved = frozen.weight + 6 / 4 * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
+    rows = torch.randn(5, 32)
+    expected = rows @ (length[:, None] * moved / moved.norm(dim=1, keepdim=True)).T + frozen.bias
+    assert torch.allclose(layer(rows), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("settings", "scale"), [({"rank": 4, "alpha": 6}, 3.0), ({"rank": 16}, 2.0)])
+def test_rslora_divides_by_the_root_of_the_rank(settings: dict[str, Any], scale: float) -> None:
+    _, layer = member(RsLora(**settings))
+    rows = torch.randn(5, 32)
+    update = scale * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
+    assert torch.allclose(layer(rows), layer.base_layer(rows) + rows @ update.T, atol=1e-5)
+
+
+def test_lora_plus_gives_b_and_the_head_sixteen_times_the_rate_of_a() -> None:
+    method = LoraPlus(rank=4)
+    model, _ = member(method)
+    factors = {name: method.factor(name) for name, one in model.named_parameters() if one.requires_grad}
+    assert {value for name, value in factors.items() if ".lora_A." in name} == {1 / 16}
+    assert {value for name, value in factors.items() if ".lora_A." not in name} == {1.0}

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from torch import nn
+from transformers import AutoModelForImageClassification
 
-from luthier.build import apply_methods
+import tiny_models
 from luthier.errors import RecipeError
+from luthier.methods import Context
+from luthier.methods.select import Pattern
 from luthier.models.open import Base, open_model
 from luthier.recipe.schema import Recipe
+from luthier.training.stages import apply_methods
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ def apply(base: Callable[[str], Path]) -> Callable[..., nn.Module]:
     def applied(family: str, *methods: Any, lr: float | None = None) -> nn.Module:
         opened = open_model(Base("base", str(base(family))), {"num_labels": 3}, 0)
         recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "method": list(methods), "train": {"lr": lr}})
-        return apply_methods(opened.model, opened.new, recipe)[0]
+        return apply_methods(opened.model, opened.new, recipe, Context()).model
 
     return applied
 
@@ -96,7 +101,7 @@ def test_a_new_pooler_belongs_to_the_head(apply: Callable[..., nn.Module]) -> No
 def test_each_part_has_the_rate_of_the_method_that_trains_it(base: Callable[[str], Path]) -> None:
     opened = open_model(Base("base", str(base("bert"))), {"num_labels": 3}, 0)
     recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "method": ["lora", {"name": "top", "blocks": 1}]})
-    _, _, rates = apply_methods(opened.model, opened.new, recipe)
+    rates = apply_methods(opened.model, opened.new, recipe, Context()).stages[0].rates
     for name, rate in rates.items():
         inserted = "lora_" in name or "modules_to_save" in name
         assert rate == (4e-4 if inserted else 5e-5), name
@@ -123,6 +128,75 @@ def test_a_pattern_that_matches_nothing(apply: Callable[..., nn.Module]) -> None
     assert str(refused.value).startswith(
         "method pattern: 'layers\\\\.9' matches no parameter. Some names here: bert.embeddings.word_embeddings.weight, "
     )
+
+
+def test_a_frozen_pattern_that_matches_nothing(apply: Callable[..., nn.Module]) -> None:
+    with pytest.raises(RecipeError, match=r"^method pattern: 'pooller' matches no parameter\. Some names here: "):
+        apply("bert", {"name": "pattern", "freeze": ["pooller"]})
+
+
+def test_what_is_frozen_alone_leaves_the_rest(apply: Callable[..., nn.Module]) -> None:
+    model = apply("bert", {"name": "pattern", "freeze": [r"embeddings\."]})
+    assert trained(model) == {name for name, _ in model.named_parameters()} - matching(model, r"bert\.embeddings\.")
+
+
+def frozen_by_the_idiom(module: nn.Module, count: int) -> set[int]:
+    """Ids of what the loop of torchvision's tutorials freezes."""
+    return {id(one) for child in list(module.children())[:count] for one in child.parameters()}
+
+
+@pytest.mark.parametrize(("family", "of", "count"), [("resnet", "resnet.encoder.stages", 1), ("resnet", "resnet", 1)])
+def test_the_first_children_stay_frozen(family: str, of: str, count: int, tmp_path: Path) -> None:
+    model = perceiving(family, tmp_path, {"name": "pattern", "freeze_children": count, "of": of})
+    frozen = frozen_by_the_idiom(model.get_submodule(of), count)
+    assert frozen
+    assert {id(one) for one in model.parameters() if not one.requires_grad} == frozen
+
+
+def test_children_of_the_whole_network_and_patterns_together(apply: Callable[..., nn.Module]) -> None:
+    model = apply("bert", {"name": "pattern", "freeze_children": 1})  # bert, before classifier
+    assert trained(model) == matching(model, r"classifier\.")
+    some = {"name": "pattern", "train": [r"layer\."], "freeze_children": 2, "of": "bert.encoder.layer"}
+    assert trained(apply("bert", some)) == matching(model, r"bert\.encoder\.layer\.2\.", r"classifier\.")
+
+
+def perceiving(family: str, folder: Path, method: Any) -> nn.Module:
+    model = AutoModelForImageClassification.from_pretrained(tiny_models.make_perceiving(family, folder))
+    recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "method": method})
+    return apply_methods(model, (), recipe, Context()).model
+
+
+def test_more_children_than_there_are(apply: Callable[..., nn.Module]) -> None:
+    with pytest.raises(RecipeError) as refused:
+        apply("bert", {"name": "pattern", "freeze_children": 7})
+    assert str(refused.value) == (
+        "method pattern: freeze_children: 7, and the whole network has 3: bert, dropout, classifier. Write fewer, or name another "
+        "module with of."
+    )
+    with pytest.raises(RecipeError) as refused:
+        apply("bert", {"name": "pattern", "freeze_children": 4, "of": "bert.encoder.layer"})
+    assert "freeze_children: 4, and bert.encoder.layer has 3: bert.encoder.layer.0, " in str(refused.value)
+
+
+def test_children_of_a_module_that_is_none(apply: Callable[..., nn.Module]) -> None:
+    with pytest.raises(RecipeError) as refused:
+        apply("bert", {"name": "pattern", "freeze_children": 1, "of": "bert.encoder.stages"})
+    assert str(refused.value) == (
+        "method pattern: of: 'bert.encoder.stages' is no module of this model. Some with children: bert, bert.embeddings, "
+        "bert.encoder.layer, bert.encoder.layer.0, bert.encoder.layer.0.attention, bert.encoder.layer.0.attention.self, ...."
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({}, "write train, freeze or freeze_children: nothing says what to choose"),
+        ({"train": ["x"], "of": "bert"}, "of names whose children to freeze; write freeze_children: 1 or more too"),
+    ],
+)
+def test_a_pattern_that_says_too_little(fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        Pattern(**fields)
 
 
 @pytest.mark.parametrize("field", ["train", "freeze"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, ByT5Tokenizer, DataCollatorWithPadding
 
 import tiny_models
+from luthier.errors import RecipeError
+from luthier.modalities.template import Template
 from luthier.modalities.text import Text
 from luthier.models.find import Base
 from luthier.models.open import architecture, positions
@@ -166,3 +169,34 @@ def test_real_texts(assets: Path) -> None:
     ]
     assert encoded.full_lengths == [len(row) for row in tokenizer(lines)["input_ids"]]
     assert max(encoded.full_lengths) > 64
+
+
+TEMPLATE = Template(before=(9, 8), after=(4,))
+
+
+def test_only_the_text_is_cut_where_there_is_a_template() -> None:
+    tokenizer = tiny_models.word_tokenizer()
+    encoded = Text(tokenizer, 8, None, TEMPLATE).encode(["good film", "the phone is very bad", ""])
+    good, film, the, phone, is_ = tokenizer.convert_tokens_to_ids(["good", "film", "the", "phone", "is"])
+    assert [list(row) for row in encoded.columns["input_ids"]] == [
+        [2, 9, 8, good, film, 4, 3],
+        [2, 9, 8, the, phone, is_, 4, 3],
+        [2, 9, 8, 4, 3],
+    ]
+    assert (encoded.lengths, encoded.full_lengths) == ([7, 8, 5], [7, 10, 5])
+
+
+def test_the_fingerprint_knows_the_template() -> None:
+    tokenizer = tiny_models.word_tokenizer()
+    templates = (None, TEMPLATE, replace(TEMPLATE, spaced=True), replace(TEMPLATE, closed=False), Template((), (4,)))
+    assert len({Text(tokenizer, 16, None, one).fingerprint for one in templates}) == len(templates)
+    assert Text(tokenizer, 16, None, TEMPLATE).fingerprint == Text(tokenizer, 16, None, TEMPLATE).fingerprint
+
+
+def test_a_template_that_leaves_no_room_is_refused() -> None:
+    with pytest.raises(RecipeError) as refused:
+        Text(tiny_models.word_tokenizer(), 5, None, TEMPLATE)
+    assert str(refused.value) == (
+        "The template takes 5 tokens, and a row has 5 at most: nothing of the text would be left. Shorten the template, or raise "
+        "data.max_length."
+    )

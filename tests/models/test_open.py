@@ -11,7 +11,13 @@ import torch
 import transformers
 from peft import LoraConfig, TaskType, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
 import tiny_models
 from luthier.errors import ModelError
@@ -237,3 +243,51 @@ def test_a_model_that_needs_padding_on_the_left(tmp_path: Path) -> None:
 def test_a_configuration_that_is_no_json(broken: Path) -> None:
     (broken / "config.json").write_text("{")
     assert refusal(broken, architecture).startswith("cannot be used here: It looks like the config file at ")
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [("roberta", AutoModelForMaskedLM), ("llama", AutoModelForCausalLM), ("gpt2", AutoModelForCausalLM)],
+)
+def test_the_head_that_predicts_words_is_that_of_plain_transformers(
+    family: str, kind: Any, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(tiny(family), tmp_path, dirs_exist_ok=True)
+    plain = kind.from_config(AutoConfig.from_pretrained(tmp_path)).eval()
+    plain.save_pretrained(tmp_path)
+    opened = open_model(find(str(tmp_path)), LABELS, 0, words=True)
+    assert type(opened.model) is type(plain)
+    assert opened.new == opened.notes == ()
+    assert torch.allclose(opened.model.eval()(**BATCH).logits, plain(**BATCH).logits, atol=1e-6)
+    assert opened.model.config.id2label == LABELS["id2label"]
+
+
+def test_a_checkpoint_with_part_of_the_head_that_predicts_words_is_taken_and_said(tiny: Callable[[str], Path]) -> None:
+    opened = open_model(find(str(tiny("bert"))), LABELS, 0, words=True)
+    assert all(name.startswith("cls.predictions.") for name in opened.new)
+    assert opened.notes == (
+        f"The head that predicts words is not in the checkpoint of {tiny('bert')}: 6 of its parameters, such as "
+        "cls.predictions.transform.dense.weight, are drawn at random, so its answers mean nothing before training. Method cloze is made "
+        "for checkpoints that have it.",
+    )
+
+
+def test_a_checkpoint_without_the_head_that_predicts_words(tiny: Callable[[str], Path]) -> None:
+    assert refusal(tiny("llama"), lambda base: open_model(base, LABELS, 0, words=True)) == (
+        "cannot be used here: the head that predicts words is not in its checkpoint, so method cloze has nothing to read the answer from. "
+        "Take a checkpoint with it, or another method."
+    )
+
+
+def test_an_encoder_with_a_decoder_predicts_no_words_here(tmp_path: Path) -> None:
+    transformers.T5Config(d_model=8).save_pretrained(tmp_path)
+    assert refusal(tmp_path, lambda base: architecture(base, words=True)) == (
+        "cannot be used here: method cloze needs an encoder or a decoder that predicts words, and t5 is neither."
+    )
+
+
+def test_a_real_head_that_predicts_words(assets: Path) -> None:
+    folder = assets / "models" / "stories260k"
+    opened = open_model(find(str(folder)), LABELS, 0, words=True)
+    assert opened.new == opened.notes == ()
+    assert isinstance(opened.model, transformers.LlamaForCausalLM)

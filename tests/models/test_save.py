@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from luthier.build import apply_methods
+from luthier.methods import Context
 from luthier.modalities.text import Text
 from luthier.models.open import find, open_model, open_tokenizer
 from luthier.models.save import load_trained_state, save_model, size_of, trained_state
 from luthier.recipe.schema import Recipe
 from luthier.tasks.classify import Classes
+from luthier.training.stages import apply_methods
 
 TARGET = Classes(("bad", "good", "so so"), multilabel=False)
 
@@ -26,7 +27,7 @@ def network(tiny: Callable[[str], Path]) -> Callable[..., Any]:
     def made(*methods: Any) -> Any:
         opened = open_model(find(str(tiny("bert"))), TARGET.model_config, 0)
         recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "method": list(methods)})
-        return apply_methods(opened.model, opened.new, recipe)[0].eval()
+        return apply_methods(opened.model, opened.new, recipe, Context()).model.eval()
 
     return made
 

@@ -82,7 +82,7 @@ def test_a_loss_that_is_no_number_stops_the_run(factor: float, make: Any, tmp_pa
     )
     assert "train.lr=1e-04 --restart, and look for faulty rows." in str(caught.value)
     assert checkpoints.resume(make())[0].step == 4
-    assert all(torch.isfinite(one).all() for one in job.parameters)
+    assert all(torch.isfinite(one).all() for one in job.work.parameters)
     assert [record["step"] for record in folder.records()] == [1, 2, 3, 4]
 
 
@@ -94,14 +94,14 @@ def pieces_of(job: Job, step: int) -> list[np.ndarray]:
 
 def test_a_gradient_that_is_no_number_stops_the_run(make: Any, tmp_path: Path) -> None:
     job = make()
-    before = [one.detach().clone() for one in job.parameters]
-    job.parameters[0].register_hook(lambda gradient: gradient * math.inf)
+    before = [one.detach().clone() for one in job.work.parameters]
+    job.work.parameters[0].register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(
         DivergedError,
         match=r"diverged at step 1 \(loss 0\.\d+, gradient norm (nan|inf).*No checkpoint had been written yet",
     ):
         fit(job, State(), [Guard(Checkpoints(RunFolder(tmp_path / "run")))])
-    assert all(torch.equal(one, other) for one, other in zip(job.parameters, before, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(job.work.parameters, before, strict=True))
 
 
 def test_a_loss_that_explodes_stops_the_run(make: Any, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_of_equal_values_the_lower_loss_is_the_best_and_training_goes_on(make: A
     job, state = make(early_stopping={"patience": 1}), State()
     judge = Validate(Script("f1_macro", []), job.settings, None, silent)
     losses = [0.9, 0.7, 0.8]
-    assert [judge._judge({"f1_macro": 0.5, "loss": loss}, state) for loss in losses] == [True, True, False]
+    assert [judge._judge({"f1_macro": 0.5, "loss": loss}, state, last=True) for loss in losses] == [True, True, False]
     assert (state.best_loss, bool(state.stopped)) == (0.7, True)
 
 

@@ -109,7 +109,7 @@ def test_the_limit_outlives_the_process(still_bert: Path, reviews: Path, tmp_pat
 def test_a_single_row_that_does_not_fit_is_an_error(still_bert: Path, reviews: Path, tmp_path: Path) -> None:
     job, _ = job_of(recipe_for(still_bert, reviews, tmp_path / "run"))
     job.objective = Small(job.objective, 10, ERRORS["gpu"])
-    longest = job.rows.lengths[job.batches.at(0)].max()
+    longest = job.feed.lengths[job.batches.at(0)].max()
     with pytest.raises(TrainError) as caught:
         losses_of(job)
     assert str(caught.value) == (

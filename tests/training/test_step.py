@@ -58,10 +58,10 @@ def plain_run(
         [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=settings.lr,
     )
-    schedule = make_schedule(optimizer, job.steps)
+    schedule = make_schedule(optimizer, job.steps(State()))
     texts = ready.data.tables["train"].rows[ready.data.found.text][:]
     losses, norms = [], []
-    for step in range(job.steps):
+    for step in range(job.steps(State())):
         rows = job.batches.at(step)
         batch = tokenizer(
             [texts[row] for row in rows],
@@ -71,7 +71,7 @@ def plain_run(
             return_tensors="pt",
         )
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        loss = plain_loss(logits, torch.from_numpy(job.rows.targets[rows]), target, settings.label_smoothing)
+        loss = plain_loss(logits, torch.from_numpy(job.feed.targets[rows]), target, settings.label_smoothing)
         loss.backward()
         norms.append(float(torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))))
         optimizer.step()
@@ -154,8 +154,8 @@ def compare(recipe: dict[str, Any], schedule: Any) -> None:
     start = weights_of(ready.model)
     steps = run(job)
     losses, norms, model = plain_run(job, ready, start, schedule)
-    assert len(steps) == job.steps == STEPS
-    assert any(len(micro_batches(job, job.batches.at(step), job.settings.max_tokens)) > 1 for step in range(job.steps))
+    assert len(steps) == job.steps(State()) == STEPS
+    assert any(len(micro_batches(job, job.batches.at(step), job.settings.max_tokens)) > 1 for step in range(job.steps(State())))
     np.testing.assert_allclose([step.loss for step in steps], losses, atol=2e-6)
     np.testing.assert_allclose([step.norm for step in steps], norms, rtol=1e-4)
     ours = weights_of(ready.model)
@@ -187,9 +187,9 @@ def test_clipping_limits_the_gradient_that_reaches_the_optimiser(
     seen: list[float] = []
 
     def look(*_: Any) -> None:
-        seen.append(float(torch.nn.utils.get_total_norm([one.grad for one in job.parameters])))
+        seen.append(float(torch.nn.utils.get_total_norm([one.grad for one in job.work.parameters])))
 
-    job.optimizer.optimizer.register_step_pre_hook(look)
+    job.work.optimizer.optimizer.register_step_pre_hook(look)
     steps = run(job)
     assert min(step.norm for step in steps) > 0.01
     assert seen == pytest.approx([0.01] * len(seen), rel=1e-3)
@@ -200,8 +200,8 @@ def test_padding_is_counted(still_bert: Path, reviews: Path, tmp_path: Path) -> 
     for number, step in enumerate(run(job)):
         rows = job.batches.at(number)
         pieces = micro_batches(job, rows, 48)
-        assert step.tokens == job.rows.lengths[rows].sum()
-        assert step.padded == sum(len(piece) * job.rows.lengths[piece].max() for piece in pieces)
+        assert step.tokens == job.feed.lengths[rows].sum()
+        assert step.padded == sum(len(piece) * job.feed.lengths[piece].max() for piece in pieces)
         assert sorted(np.concatenate(pieces)) == sorted(rows)
 
 

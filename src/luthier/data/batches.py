@@ -5,6 +5,7 @@ That is why a run can be stopped at any step and go on exactly: no position in a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -38,13 +39,52 @@ class Batches:
         return order[position * self.size : (position + 1) * self.size]
 
 
-def make_batch(rows: Rows, modality: Modality, indices: np.ndarray, device: torch.device) -> dict[str, torch.Tensor]:
-    """Inputs and `target` of some rows on the device."""
-    import torch
+class Feed(ABC):
+    """Where batches come from: rows with their targets, asked for by number.
 
-    batch = modality.collate(rows.take(indices))
-    batch["target"] = torch.from_numpy(rows.targets[indices])
-    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    Args:
+        targets: encoded labels, first axis rows.
+    """
+
+    def __init__(self, targets: np.ndarray) -> None:
+        self.targets = targets
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    @abstractmethod
+    def lengths(self) -> np.ndarray:
+        """Positions of each row that the network is called with, (rows,)."""
+
+    @abstractmethod
+    def inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """The network's inputs for some rows, padded to the longest of them."""
+
+    def batch(self, indices: np.ndarray, device: torch.device) -> dict[str, torch.Tensor]:
+        """Inputs and `target` of some rows on the device."""
+        import torch
+
+        batch = self.inputs(indices) | {"target": torch.from_numpy(self.targets[indices])}
+        return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+class EncodedFeed(Feed):
+    """Rows as the modality has encoded them."""
+
+    def __init__(self, rows: Rows, modality: Modality) -> None:
+        super().__init__(rows.targets)
+        self.rows = rows
+        self.modality = modality
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Of the rows as encoded."""
+        return self.rows.lengths
+
+    def inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """Collated by the modality."""
+        return self.modality.collate(self.rows.take(indices))
 
 
 @lru_cache(maxsize=2)

@@ -13,9 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from luthier.data.batches import make_batch
-from luthier.data.encode import Rows
-from luthier.modalities import Modality
+from luthier.data.batches import Feed
 from luthier.tasks import Target
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 from luthier.training.step import out_of_memory
@@ -35,30 +33,29 @@ class Scores:
 class Scorer:
     """Scores rows with one model."""
 
-    def __init__(self, model: nn.Module, modality: Modality, target: Target, accelerator: Accelerator) -> None:
+    def __init__(self, model: nn.Module, target: Target, accelerator: Accelerator) -> None:
         self.model = model
-        self.modality = modality
         self.accelerator = accelerator
         self.target = target
         self.objective = target.objective()
 
-    def __call__(self, rows: Rows, advance: Callable[[int], None] = lambda rows: None) -> Scores:
+    def __call__(self, rows: Feed, advance: Callable[[int], None] = lambda rows: None) -> Scores:
         """Score all rows; every process scores its share and all of them get everything.
 
         Args:
-            rows: encoded rows with targets.
+            rows: where they come from.
             advance: told how many rows were scored, for a progress bar.
         """
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=True)
         found: list[Part] = []
-        with _evaluating(model):
+        with evaluating(model):
             for group in sorted_groups(rows.lengths, TOKENS_PER_CALL)[rank::world]:
                 found += self._fitting(model, rows, group)
                 advance(len(group) * world)
         return _assemble(gather_object(found) if world > 1 else found, len(rows))
 
-    def _fitting(self, model: nn.Module, rows: Rows, group: np.ndarray) -> list[Part]:
+    def _fitting(self, model: nn.Module, rows: Feed, group: np.ndarray) -> list[Part]:
         """Score a group; when memory runs out, in two halves."""
         try:
             return [self._score(model, rows, group)]
@@ -68,15 +65,15 @@ class Scorer:
         return [part for half in np.array_split(group, 2) for part in self._fitting(model, rows, half)]
 
     @torch.inference_mode()
-    def _score(self, model: nn.Module, rows: Rows, group: np.ndarray) -> Part:
-        batch = make_batch(rows, self.modality, group, self.accelerator.device)
+    def _score(self, model: nn.Module, rows: Feed, group: np.ndarray) -> Part:
+        batch = rows.batch(group, self.accelerator.device)
         outputs = model(**{name: value for name, value in batch.items() if name != "target"})
         loss, count = self.objective(_Answered(outputs), batch)
         return group, self.target.scores(outputs.logits).cpu().numpy(), loss.item(), count.item()
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Put all of a model into evaluation mode, and afterwards those parts that were training back."""
     training = [part for part in model.modules() if part.training]
     model.eval()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from luthier.errors import RecipeError
 from luthier.methods import Method, Rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from torch import nn
 
@@ -24,10 +26,9 @@ class Full(Method):
     name: ClassVar[str] = "full"
     rate: ClassVar[Rate] = Rate(5e-5, "Devlin et al. 2019 (BERT), appendix A.3: 2e-5, 3e-5 or 5e-5")
 
-    def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
-        """Switch all weights on."""
-        _switch_on(model.parameters())
-        return model
+    def chosen(self, model: nn.Module, anatomy: Anatomy) -> Collection[str]:
+        """All of them."""
+        return [name for name, _ in model.named_parameters()]
 
 
 class Head(Method):
@@ -37,10 +38,6 @@ class Head(Method):
     rate: ClassVar[Rate] = Rate(
         1e-3, "AdamW's and Keras' default for new layers; Kumar et al. 2022 (LP-FT) sweep 1e-4 to 1e-2"
     )
-
-    def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
-        """Nothing beyond the head, which the pipeline has switched on."""
-        return model
 
 
 class Top(Method):
@@ -57,8 +54,8 @@ class Top(Method):
     embeddings: bool = False
     """Train the embeddings too."""
 
-    def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
-        """Switch on the last blocks and what the base registers behind them."""
+    def chosen(self, model: nn.Module, anatomy: Anatomy) -> Collection[str]:
+        """The last blocks and what the base registers behind them."""
         from luthier.models.anatomy import parameters_of
 
         if self.blocks > len(anatomy.blocks):
@@ -66,8 +63,7 @@ class Top(Method):
                 f"method top: blocks: {self.blocks} is more than the {len(anatomy.blocks)} blocks that this model has."
             )
         parts = (*anatomy.blocks[-self.blocks :], *anatomy.after, *(anatomy.embeddings if self.embeddings else ()))
-        _switch_on(one for _, one in parameters_of(model, parts))
-        return model
+        return [name for name, _ in parameters_of(model, parts)]
 
 
 class Bias(Method):
@@ -76,56 +72,107 @@ class Bias(Method):
     name: ClassVar[str] = "bias"
     rate: ClassVar[Rate] = Rate(4e-4, "Ben Zaken et al. 2022 (BitFit), section 4: 1e-4 to 9e-4")
 
-    def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
-        """Switch on every parameter called `bias`, or `q_bias`, `in_proj_bias` and the like."""
+    def chosen(self, model: nn.Module, anatomy: Anatomy) -> Collection[str]:
+        """Every parameter called `bias`, or `q_bias`, `in_proj_bias` and the like."""
         from luthier.models.anatomy import parameters_of
 
         head = {name for name, _ in parameters_of(model, anatomy.head)}
-        biases = [one for name, one in model.named_parameters() if name.endswith("bias") and name not in head]
+        biases = [name for name, _ in model.named_parameters() if name.endswith("bias") and name not in head]
         if not biases:
             raise RecipeError(
                 "method bias: this model has no biases (many decoders have none). Use lora or top instead."
             )
-        _switch_on(biases)
-        return model
+        return biases
 
 
 class Pattern(Method):
-    """Weights whose names match regular expressions."""
+    """Weights that are named: by regular expressions, or by the place of their module among its neighbours."""
 
     name: ClassVar[str] = "pattern"
     rate: ClassVar[Rate] = Full.rate
 
-    train: Annotated[list[str], Field(min_length=1)]
-    """Regular expressions, searched anywhere in a parameter's name, such as `layer\\.(4|5)\\.` or `LayerNorm`."""
+    train: list[str] = []
+    """Regular expressions, searched anywhere in a parameter's name, such as `layer\\.(4|5)\\.` or `LayerNorm`. Default: every
+    weight that the other settings do not freeze."""
     freeze: list[str] = []
     """Regular expressions of what stays frozen although `train` matches it."""
+    freeze_children: Annotated[int, Field(ge=1)] | None = None
+    """How many of the first children stay frozen too, as by `for child in list(model.children())[:7]`."""
+    of: str = ""
+    """Name of the module whose children they are, such as `resnet.encoder.stages`. Default: the whole network."""
 
-    def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
-        """Switch on what `train` matches and `freeze` does not."""
-        wanted, unwanted = (_compile(patterns) for patterns in (self.train, self.freeze))
+    def chosen(self, model: nn.Module, anatomy: Anatomy) -> Collection[str]:
+        """What `train` matches, where it is given, and nothing freezes."""
+        from luthier.models.anatomy import within
+
         names = [name for name, _ in model.named_parameters()]
-        for pattern in wanted:
-            if not any(pattern.search(name) for name in names):
-                some = ", ".join(names[:: max(1, len(names) // 6)])
-                raise RecipeError(f"method pattern: {pattern.pattern!r} matches no parameter. Some names here: {some}.")
-        _switch_on(
-            one for name, one in model.named_parameters() if _matches(name, wanted) and not _matches(name, unwanted)
-        )
-        return model
+        wanted, unwanted = (_compile(patterns, names) for patterns in (self.train, self.freeze))
+        children = self._first_children(model)
+        left = [name for name in names if not within(name, children) and not _matches(name, unwanted)]
+        return [name for name in left if not wanted or _matches(name, wanted)]
+
+    @model_validator(mode="after")
+    def _something_is_said(self) -> Pattern:
+        if self.of and self.freeze_children is None:
+            raise PydanticCustomError(
+                "member", "of names whose children to freeze; write freeze_children: 1 or more too"
+            )
+        if not (self.train or self.freeze or self.freeze_children):
+            raise PydanticCustomError("member", "write train, freeze or freeze_children: nothing says what to choose")
+        return self
+
+    def _first_children(self, model: nn.Module) -> list[str]:
+        if self.freeze_children is None:
+            return []
+        modules = dict(model.named_modules())
+        if self.of not in modules:
+            some = [name for name, module in modules.items() if name and len(list(module.children())) > 1]
+            raise RecipeError(
+                f"method pattern: of: {self.of!r} is no module of this model. Some with children: {_first(some)}."
+            )
+        children = [f"{self.of}.{name}".lstrip(".") for name, _ in modules[self.of].named_children()]
+        if self.freeze_children > len(children):
+            raise RecipeError(
+                f"method pattern: freeze_children: {self.freeze_children}, and {self.of or 'the whole network'} has "
+                f"{len(children)}: {_first(children) or 'none'}. Write fewer, or name another module with of."
+            )
+        return children[: self.freeze_children]
 
 
-def _compile(patterns: list[str]) -> list[re.Pattern[str]]:
+def _first(names: list[str]) -> str:
+    return ", ".join([*names[:6], "..."] if len(names) > 6 else names)
+
+
+def _compile(patterns: list[str], names: list[str]) -> list[re.Pattern[str]]:
+    """Regular expressions, each of which fits some name.
+
+    Raises:
+        RecipeError: one is none, or fits nothing.
+    """
     try:
-        return [re.compile(pattern) for pattern in patterns]
+        compiled = [re.compile(pattern) for pattern in patterns]
     except re.error as wrong:
         raise RecipeError(f"method pattern: {wrong.pattern!r} is not a regular expression: {wrong}.") from None
+    for pattern in compiled:
+        if not any(pattern.search(name) for name in names):
+            some = ", ".join(names[:: max(1, len(names) // 6)])
+            raise RecipeError(f"method pattern: {pattern.pattern!r} matches no parameter. Some names here: {some}.")
+    return compiled
 
 
 def _matches(name: str, patterns: list[re.Pattern[str]]) -> bool:
     return any(pattern.search(name) for pattern in patterns)
 
 
-def _switch_on(parameters: Iterable[nn.Parameter]) -> None:
-    for one in parameters:
-        one.requires_grad_(True)
+def gradual(epochs: int, blocks: int) -> list[Method]:
+    """What trains in each epoch of gradual unfreezing (Howard & Ruder 2018, section 3.3): the head, then ever more of the last blocks.
+
+    Raises:
+        RecipeError: the network has no blocks, or there are too few epochs for steps.
+    """
+    if not blocks or epochs < 2:
+        lacking = "this model has no blocks" if not blocks else f"train.epochs is {epochs}"
+        raise RecipeError(f"stages: gradual needs blocks and at least 2 epochs, one a stage, and {lacking}.")
+    parts = blocks + 1  # the embeddings are the last to join
+    shares = [ceil(stage * parts / (epochs - 1)) for stage in range(1, epochs - 1)]
+    return [Head(), *(Top(blocks=min(blocks, share)) for share in shares), Full()]

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from luthier.errors import RecipeError
 from luthier.modalities import Encoded, Modality
+from luthier.modalities.template import Template, surroundings
 
 DEFAULT_LIMIT = 512
 """Longest row when neither the recipe nor the model says less; attention grows with the square of it."""
@@ -35,16 +37,32 @@ class Text(Modality):
         tokenizer: with a padding token.
         max_length: tokens of the longest row, special tokens included; None for what the model can read, at most 512.
         positions: rows of the model's position table, where it has one.
+        template: written around each text and never cut; counts as part of the row.
+
+    Raises:
+        RecipeError: the template leaves no room for the text.
     """
 
     unit = "tokens"
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None, positions: int | None = None
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int | None = None,
+        positions: int | None = None,
+        template: Template | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self.template = template
         readable = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
         self._limit = int(min(max_length or DEFAULT_LIMIT, readable))
+        self._before, self._after = _around(tokenizer, template) if template else ((), ())
+        taken = len(self._before) + len(self._after)
+        if taken >= self._limit:
+            raise RecipeError(
+                f"The template takes {taken} tokens, and a row has {self._limit} at most: nothing of the text would be left. Shorten "
+                "the template, or raise data.max_length."
+            )
 
     @property
     def limit(self) -> int:
@@ -61,6 +79,7 @@ class Text(Modality):
             sorted(rest.items()),
             self._settings,
             self._limit,
+            *([self.template] if self.template else []),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -96,10 +115,12 @@ class Text(Modality):
     def _tokenise(self, values: Sequence[str], truncation: bool) -> list[list[int]]:
         if not values:
             return []
+        texts = [f" {value}" for value in values] if self.template and self.template.spaced else list(values)
         encoded = self.tokenizer(
-            list(values),
+            texts,
+            add_special_tokens=self.template is None,
             truncation=truncation,
-            max_length=self._limit if truncation else None,
+            max_length=self._limit - len(self._before) - len(self._after) if truncation else None,
             padding=False,
             return_attention_mask=False,
             return_token_type_ids=False,
@@ -108,13 +129,19 @@ class Text(Modality):
         nothing = [
             self.tokenizer.pad_token_id
         ]  # a model needs a token to look at; not all tokenizers add one of their own
-        return [row or nothing for row in encoded["input_ids"]]
+        return [[*self._before, *row, *self._after] or nothing for row in encoded["input_ids"]]
 
     @property
     def _settings(self) -> tuple[Any, ...]:
         """What may have been set after the tokenizer was opened."""
         tokens = sorted((name, str(token)) for name, token in self.tokenizer.special_tokens_map.items())
         return tokens, self.tokenizer.truncation_side
+
+
+def _around(tokenizer: PreTrainedTokenizerBase, template: Template) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What stands before and behind each text: the template, and around it what the tokenizer writes."""
+    first, last = surroundings(tokenizer)
+    return (*first, *template.before), (*template.after, *(last if template.closed else ()))
 
 
 def _rules(tokenizer: PreTrainedTokenizerBase) -> str:

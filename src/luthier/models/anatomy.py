@@ -4,6 +4,7 @@ head         what is outside the pretrained base, and whatever the checkpoint ha
 blocks       the longest list of equal modules inside the base (the layers of an encoder or decoder)
 after        what the base registers behind its blocks (a last norm, a pooler)
 embeddings   tables of vectors outside the blocks, with what stands beside them (their norm)
+sub-layers   attentions and feed-forwards, in the blocks and in every other stack of layers (T5's encoder and decoder)
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from torch import nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 
@@ -28,6 +30,12 @@ class Anatomy:
     """Linear layers inside the blocks; GPT-2's Conv1D is one with its weight transposed."""
     attentions: tuple[str, ...]
     """Attention modules inside the blocks."""
+    attention_outputs: tuple[str, ...] = ()
+    """Of each attention, cross-attention included, the linear layer that writes its output."""
+    feedforward_inputs: tuple[str, ...] = ()
+    """Of each feed-forward the first linear layer; it and its neighbour read the same where there is a gate."""
+    feedforward_outputs: tuple[str, ...] = ()
+    """Of each feed-forward, in the same order, the linear layer that writes its output."""
 
     @property
     def offers(self) -> frozenset[str]:
@@ -46,30 +54,46 @@ def examine(model: nn.Module, new: Iterable[str] = ()) -> Anatomy:
     prefix, base = _base(model)
     blocks = _blocks(prefix, base)
     linears = tuple(_inside(model, blocks, (nn.Linear, Conv1D)))
-    attentions = tuple(
-        name for name, module in model.named_modules() if _within(name, blocks) and _is_attention(module)
-    )
+    attentions = tuple(name for name, module in model.named_modules() if within(name, blocks) and _is_attention(module))
+    head = _head(model, prefix, new, blocks)
+    written, pairs = _sublayers(model, _layers(prefix, base), head)
     return Anatomy(
-        head=_head(model, prefix, new, blocks),
+        head=head,
         blocks=blocks,
         after=_after(prefix, base, blocks),
         embeddings=_embeddings(base, prefix, blocks),
         linears=linears,
         attentions=attentions,
+        attention_outputs=written,
+        feedforward_inputs=tuple(first for first, _ in pairs),
+        feedforward_outputs=tuple(last for _, last in pairs),
     )
 
 
 def parameters_of(model: nn.Module, modules: Iterable[str]) -> list[tuple[str, nn.Parameter]]:
     """Named parameters inside the named modules; a name may also be a parameter itself."""
     names = tuple(modules)
-    return [(name, one) for name, one in model.named_parameters() if _within(name, names)]
+    return [(name, one) for name, one in model.named_parameters() if within(name, names)]
+
+
+def widths(linear: nn.Module) -> tuple[int, int]:
+    """Width of what a linear layer reads, and of what it writes; GPT-2's Conv1D calls them nx and nf."""
+    read, written = ("nx", "nf") if isinstance(linear, Conv1D) else ("in_features", "out_features")
+    return getattr(linear, read), getattr(linear, written)
 
 
 def _base(model: nn.Module) -> tuple[str, nn.Module]:
-    """The pretrained part: transformers says which attribute holds it; without that, the whole model."""
+    """The pretrained part.
+
+    Transformers says which attribute holds it. Where there is none of that name, it is the only child that is a model of
+    transformers itself (Whisper's classifier holds the encoder alone), and without such a child the whole model.
+    """
     name = getattr(model, "base_model_prefix", "")
     inner = model._modules.get(name) if name else None
-    return (f"{name}.", inner) if isinstance(inner, nn.Module) else ("", model)
+    if isinstance(inner, nn.Module):
+        return f"{name}.", inner
+    parts = [(f"{name}.", child) for name, child in model.named_children() if isinstance(child, PreTrainedModel)]
+    return parts[0] if len(parts) == 1 else ("", model)
 
 
 def _blocks(prefix: str, base: nn.Module) -> tuple[str, ...]:
@@ -92,7 +116,7 @@ def _head(model: nn.Module, prefix: str, new: Iterable[str], blocks: tuple[str, 
         if prefix and f"{name}." != prefix and any(True for _ in child.parameters())
     ]
     owners = [name.rpartition(".")[0] for name in new]
-    inside = [name for name in owners if not _within(name, (*outside, *blocks))]
+    inside = [name for name in owners if not within(name, (*outside, *blocks))]
     return tuple(dict.fromkeys([*outside, *inside]))
 
 
@@ -122,7 +146,7 @@ def _embeddings(base: nn.Module, prefix: str, blocks: tuple[str, ...]) -> tuple[
     tables = [
         prefix + name
         for name, module in base.named_modules()
-        if isinstance(module, nn.Embedding) and not _within(prefix + name, blocks)
+        if isinstance(module, nn.Embedding) and not within(prefix + name, blocks)
     ]
     owners = [(name.rpartition(".")[0], name) for name in tables]
     outer = prefix.rstrip(".")
@@ -134,7 +158,54 @@ def _holds(owner: str, names: tuple[str, ...]) -> bool:
 
 
 def _inside(model: nn.Module, blocks: tuple[str, ...], kind: tuple[type[nn.Module], ...]) -> list[str]:
-    return [name for name, module in model.named_modules() if isinstance(module, kind) and _within(name, blocks)]
+    return [name for name, module in model.named_modules() if isinstance(module, kind) and within(name, blocks)]
+
+
+def _layers(prefix: str, base: nn.Module) -> tuple[str, ...]:
+    """Members of all lists of modules, nested ones too: T5's blocks, and the sub-layers in each."""
+    return tuple(
+        f"{prefix}{name}.{index}"
+        for name, module in base.named_modules()
+        if isinstance(module, nn.ModuleList)
+        for index in range(len(module))
+    )
+
+
+def _sublayers(
+    model: nn.Module, layers: tuple[str, ...], head: tuple[str, ...]
+) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
+    """The linear layer that writes each attention's output, and the first and last one of each feed-forward."""
+    attentions = [name for name, one in model.named_modules() if within(name, layers) and _is_attention(one)]
+    attending: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {}
+    for name in _inside(model, layers, (nn.Linear, Conv1D)):
+        around = [owner for owner in attentions if _holds(owner, (name,))]
+        if around:
+            attending.setdefault(min(around, key=len), []).append(name)
+        elif not within(name, head):
+            innermost = max((layer for layer in layers if within(name, (layer,))), key=len)
+            others.setdefault(innermost, []).append(name)
+    outputs = tuple(_last_back(model, group) for group in attending.values())
+    return outputs, [pair for group in others.values() for pair in _feedforwards(model, group)]
+
+
+def _last_back(model: nn.Module, group: list[str]) -> str:
+    """Of an attention's linear layers the last one that is as wide as what they read: it is registered behind the others."""
+    read, _ = widths(model.get_submodule(group[0]))
+    return [name for name in group if widths(model.get_submodule(name))[1] == read or name == group[0]][-1]
+
+
+def _feedforwards(model: nn.Module, group: list[str]) -> list[tuple[str, str]]:
+    """Pairs of a linear layer and the next one that comes back to the width that the first one reads."""
+    pairs: list[tuple[str, str]] = []
+    first = ""
+    for name in group:
+        if first and widths(model.get_submodule(name))[1] == widths(model.get_submodule(first))[0]:
+            pairs.append((first, name))
+            first = ""
+        else:
+            first = first or name
+    return pairs
 
 
 def _is_attention(module: nn.Module) -> bool:
@@ -142,5 +213,6 @@ def _is_attention(module: nn.Module) -> bool:
     return "Attention" in type(module).__name__
 
 
-def _within(name: str, owners: tuple[str, ...]) -> bool:
+def within(name: str, owners: Iterable[str]) -> bool:
+    """Whether a module or parameter is one of the owners or inside one of them."""
     return any(name == owner or name.startswith(f"{owner}.") for owner in owners)

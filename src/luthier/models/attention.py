@@ -64,8 +64,8 @@ def dropout_attention(
     Args:
         module: the attention layer.
         query: (batch, heads, tokens, width).
-        key: as the query.
-        value: as the query.
+        key: (batch, heads, keys, width).
+        value: as the key.
         attention_mask: (batch, 1, 1 or tokens, tokens), True or 0 where attention may look.
         dropout: probability of dropping an attention weight; 0 outside training.
         scaling: factor on the scores; default 1 / sqrt(width).
@@ -81,7 +81,7 @@ def dropout_attention(
         return output
     batch, heads, tokens, width = query.shape
     scaled = query * (width**-0.5 if scaling is None else scaling)
-    folded = [one.reshape(batch * heads, tokens, width) for one in (scaled, key, value)]
+    folded = [one.reshape(batch * heads, -1, width) for one in (scaled, key, value)]
     mixed: Tensor = _Attention.apply(*folded, _bias(attention_mask, query), dropout)  # type: ignore[no-untyped-call]
     return mixed.view(batch, heads, tokens, width).transpose(1, 2).contiguous(), None
 
@@ -99,7 +99,7 @@ def _covered(
     causal = getattr(module, "is_causal", True) if causal is None else causal
     return (
         applies(query, dropout)
-        and query.shape == key.shape == value.shape
+        and query.shape[:2] == key.shape[:2] and query.shape[3] == key.shape[3] and key.shape == value.shape
         and query.dtype == key.dtype == value.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and (not causal if mask is None else mask.dim() == 4 and mask.shape[1] == 1 and mask.shape[0] == query.shape[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from luthier import demo
 from luthier.errors import ModelError
+from luthier.folder import sha256
 
 ADAPTER = "adapter_config.json"
 """What makes a folder a PEFT adapter."""
@@ -31,6 +33,21 @@ class Base:
         here = Path(self.location).is_dir()
         revision = {"revision": self.revision} if self.revision and not here else {}
         return {"trust_remote_code": self.trust_remote_code, "local_files_only": here, **revision}
+
+    def sha256(self) -> str:
+        """Hash of the weights: of the hashes of all safetensors files, in the order of their names."""
+        digest = hashlib.sha256()
+        for file in self._weights():
+            digest.update(sha256(file).encode())
+        return digest.hexdigest()
+
+    def _weights(self) -> list[Path]:
+        if Path(self.location).is_dir():
+            return sorted(Path(self.location).glob("*.safetensors"))
+        from huggingface_hub import try_to_load_from_cache
+
+        config = try_to_load_from_cache(self.location, "config.json", revision=self.revision)
+        return sorted(Path(config).parent.glob("*.safetensors")) if isinstance(config, str) else []
 
 
 def find(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Base:

@@ -64,8 +64,9 @@ class OneDnnLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         if self._applies(input):
-            result: Tensor = _Linear.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
-            return result
+            # rows outside of the function: adapters add in place to what a layer returns, which a view made inside forbids
+            rows: Tensor = _Linear.apply(input.reshape(-1, input.shape[-1]), self.weight, self.bias)  # type: ignore[no-untyped-call]
+            return rows.view(*input.shape[:-1], -1)
         return super().forward(input)
 
     def _applies(self, rows: Tensor) -> bool:

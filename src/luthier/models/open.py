@@ -15,6 +15,8 @@ from torch import nn
 from transformers import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedTokenizerBase,
@@ -23,7 +25,9 @@ from transformers import (
 from luthier.errors import ModelError
 from luthier.models.anatomy import Anatomy, examine, parameters_of
 from luthier.models.find import ADAPTER, Base, find
+from luthier.models.merge import merge_adapter
 from luthier.models.quiet import quiet
+from luthier.models.words import predicts_masked, predicts_next
 
 __all__ = ["Base", "Opened", "architecture", "find", "open_model", "open_tokenizer", "positions"]
 
@@ -64,20 +68,21 @@ def open_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None) -> Opened:
+def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None, words: bool = False) -> Opened:
     """Load the weights in float32 and put a head for the task on them.
 
     Args:
         base: from `find`.
         config: what the target wants in the configuration (`num_labels`, `id2label`, ...).
         pad_token_id: the tokenizer's padding token; decoders look for the last token before it.
+        words: take the head that predicts words (masked ones, or the next one) in place of one for the task.
 
     Raises:
         ModelError: the architecture has no such head, or the weights are missing, pickled or do not fit.
     """
     with _explained(base):
-        saved, below = architecture(base), _below(base)
-        model, report = AutoModelForSequenceClassification.from_pretrained(
+        saved, below = architecture(base, words), _below(base)
+        model, report = _kind(saved, words).from_pretrained(
             below.location,
             **below.arguments,
             **config,
@@ -93,6 +98,8 @@ def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None) 
         if below != base:
             model = _merged_adapter(model, base)
     _set_padding(model, pad_token_id)
+    if words:
+        return Opened(model, tuple(sorted(new)), _check_words(base, model, new))
     head = [name for name, _ in parameters_of(model, anatomy.head)]
     if saved.id2label == config.get("id2label", saved.id2label) or absent.issuperset(head):
         return Opened(model, tuple(sorted(new)))
@@ -102,8 +109,12 @@ def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None) 
     return Opened(model, tuple(sorted(new.union(head))), (note,))
 
 
-def architecture(base: Base) -> Any:
+def architecture(base: Base, words: bool = False) -> Any:
     """The model's configuration without its weights.
+
+    Args:
+        base: from `find`.
+        words: whether it is to answer by the head that predicts words.
 
     Raises:
         ModelError: there is none, it is of no known type, or of one that cannot classify texts here.
@@ -111,7 +122,12 @@ def architecture(base: Base) -> Any:
     with _explained(base):
         below = _below(base)
         config = AutoConfig.from_pretrained(below.location, **below.arguments)
-    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING and not base.trust_remote_code:
+    if words and not (predicts_masked(config) or predicts_next(config)):
+        raise ModelError(
+            f"The model {base.name!r} cannot be used here: method cloze needs an encoder or a decoder that predicts words, and "
+            f"{config.model_type} is neither."
+        )
+    if not words and type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING and not base.trust_remote_code:
         raise ModelError(
             f"The model {base.name!r} cannot be used here: its architecture, {config.model_type}, has no head for this task in "
             "transformers."
@@ -176,8 +192,7 @@ def _merged_adapter(plain: nn.Module, base: Base) -> nn.Module:
     """A PEFT adapter folded into the model below it; a head for another number of labels stays away."""
     from peft import PeftModel
 
-    merged: nn.Module = PeftModel.from_pretrained(plain, base.location, ignore_mismatched_sizes=True).merge_and_unload()
-    return merged
+    return merge_adapter(PeftModel.from_pretrained(plain, base.location, ignore_mismatched_sizes=True))
 
 
 def _check_loaded(base: Base, model: nn.Module, anatomy: Anatomy, new: Iterable[str]) -> None:
@@ -189,6 +204,34 @@ def _check_loaded(base: Base, model: nn.Module, anatomy: Anatomy, new: Iterable[
             f"The weights of {base.name!r} do not fit its config.json: {len(lost)} of {len(needed)} parameters of its blocks and "
             f"embeddings are missing or have another shape, such as {lost[0]}."
         )
+
+
+def _kind(config: Any, words: bool) -> Any:
+    """The class that opens the model with the head that is wanted."""
+    if not words:
+        return AutoModelForSequenceClassification
+    return AutoModelForMaskedLM if predicts_masked(config) else AutoModelForCausalLM
+
+
+def _check_words(base: Base, model: Any, new: Iterable[str]) -> tuple[str, ...]:
+    """What the user should know of the head that predicts words.
+
+    Raises:
+        ModelError: the checkpoint has nothing of it.
+    """
+    drawn = sorted(set(new))
+    table = model.get_output_embeddings().weight
+    if any(one is table for name, one in model.named_parameters(remove_duplicate=False) if name in drawn):
+        raise ModelError(
+            f"The model {base.name!r} cannot be used here: the head that predicts words is not in its checkpoint, so method cloze has "
+            "nothing to read the answer from. Take a checkpoint with it, or another method."
+        )
+    if not drawn:
+        return ()
+    return (
+        f"The head that predicts words is not in the checkpoint of {base.name}: {len(drawn)} of its parameters, such as {drawn[-1]}, are "
+        "drawn at random, so its answers mean nothing before training. Method cloze is made for checkpoints that have it.",
+    )
 
 
 def _draw(model: nn.Module, modules: Iterable[str]) -> None:

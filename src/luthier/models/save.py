@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +10,30 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
-from luthier.modalities import Modality
-from luthier.models.quiet import quiet
+from luthier.models.merge import merge_adapter
 
 
-def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """What training changes: parameters with `requires_grad`, and persistent buffers. Tensors share the model's memory."""
-    trainable = {name for name, one in model.named_parameters() if one.requires_grad}
+def trained_state(model: nn.Module, trained: Collection[str] | None = None) -> dict[str, Tensor]:
+    """What training changes: some parameters, and persistent buffers. Tensors share the model's memory.
+
+    Args:
+        model: the network.
+        trained: names of the parameters; default: those with `requires_grad`.
+    """
+    if trained is None:
+        trained = {name for name, one in model.named_parameters() if one.requires_grad}
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     state: dict[str, Tensor] = model.state_dict()
-    return {name: one.detach() for name, one in state.items() if name in trainable or name not in parameters}
+    return {name: one.detach() for name, one in state.items() if name in trained or name not in parameters}
 
 
-def load_trained_state(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Put back what `trained_state` gave.
+def load_trained_state(model: nn.Module, state: dict[str, Tensor], trained: Collection[str] | None = None) -> None:
+    """Put back what `trained_state` gave for the same `trained`.
 
     Raises:
         ValueError: names or shapes differ from those of this model.
     """
-    mine = trained_state(model)
+    mine = trained_state(model, trained)
     if mine.keys() != state.keys():
         difference = sorted(mine.keys() ^ state.keys())
         raise ValueError(f"the saved weights and the model differ in {len(difference)} names, such as {difference[0]}")
@@ -40,7 +46,7 @@ def load_trained_state(model: nn.Module, state: dict[str, Tensor]) -> None:
             one.copy_(state[name])
 
 
-def save_model(model: nn.Module, modality: Modality, folder: Path) -> None:
+def save_whole(model: nn.Module, folder: Path, trained: Collection[str]) -> None:
     """Write a Hugging Face folder with the full model and its labels; a PEFT adapter lies in `adapter/` beside it.
 
     The full model, because an adapter holds neither the labels nor the size of the head: given an adapter alone,
@@ -49,23 +55,22 @@ def save_model(model: nn.Module, modality: Modality, folder: Path) -> None:
 
     Args:
         model: as trained; what PEFT inserted is folded into it, so it cannot be trained further.
-        modality: whose files go into the folder too.
         folder: an empty folder.
+        trained: names of all parameters that were trained.
     """
     whole: Any = model
-    with quiet():
-        _write(whole, folder)
-    modality.save(str(folder))
-
-
-def _write(whole: Any, folder: Path) -> None:
     if isinstance(whole, PeftModel):
-        if _adapter_holds_all(whole):
-            # PEFT would ask the hub whether the vocabulary has grown
-            whole.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
-        whole = whole.merge_and_unload()
+        if adapter_holds_all(whole, trained):
+            save_adapter(whole, folder / "adapter")
+        whole = merge_adapter(whole)
     whole.config.architectures = [type(whole).__name__]
     whole.save_pretrained(str(folder))
+
+
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """Write a PEFT folder."""
+    # PEFT would ask the hub whether the vocabulary has grown
+    model.save_pretrained(str(folder), save_embedding_layers=False)
 
 
 def size_of(state: dict[str, Tensor]) -> int:
@@ -73,9 +78,9 @@ def size_of(state: dict[str, Tensor]) -> int:
     return sum(one.numel() * one.element_size() for one in state.values())
 
 
-def _adapter_holds_all(model: PeftModel) -> bool:
+def adapter_holds_all(model: PeftModel, trained: Collection[str]) -> bool:
+    """Whether a PEFT folder would hold everything that was trained."""
     from peft import get_peft_model_state_dict
 
     saved = sum(one.numel() for one in get_peft_model_state_dict(model, save_embedding_layers=False).values())
-    trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
-    return bool(saved == trained)
+    return bool(saved == sum(one.numel() for name, one in model.named_parameters() if name in trained))

@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from luthier.methods import METHODS, Method
 from luthier.registry import Choice, Options
@@ -27,6 +28,15 @@ def _as_list(value: Any) -> Any:
 
 OneOrMore = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
 AnyMethod = Annotated[Method, Choice(METHODS)]
+SomeMethods = Annotated[
+    list[AnyMethod],
+    BeforeValidator(_as_list, json_schema_input_type=AnyMethod | list[AnyMethod]),
+    Field(min_length=1),
+]
+DEFAULT_METHOD = "full"
+PositiveRate = Annotated[float, Field(gt=0, lt=10)]
+Rates = PositiveRate | Annotated[dict[str, PositiveRate], Field(min_length=1)]
+Decay = Annotated[float, Field(gt=0, le=1)]
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
 
 
@@ -109,8 +119,12 @@ class Train(Options):
     """Rows per optimiser step, over all devices. Rows are cut into micro-batches of similar length by themselves."""
     accumulation: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are summed into one step: the step then holds batch_size x accumulation rows."""
-    lr: Annotated[float, Field(gt=0, lt=10)] | None = None
-    """Peak learning rate. Default: the method's own."""
+    lr: Rates | None = None
+    """Peak learning rate, or one for each part: `{head: 1e-2, top: 1e-3, rest: 1e-4}`. Parts are `head`, `top` (the last two
+    blocks and what follows them), `embeddings`, `rest`, or regular expressions searched in parameter names; the first that
+    fits counts. Default: the method's own."""
+    layer_decay: Decay | None = None
+    """Each block's rate over that of the block above it, such as 0.9 (ELECTRA) or 1/2.6 (ULMFiT); the head has the full rate."""
     schedule: Literal["linear", "cosine", "constant", "plateau"] = "linear"
     """How the rate falls after warm-up; `plateau` divides it by ten when validation stops improving (ReduceLROnPlateau)."""
     warmup: Annotated[float, Field(ge=0)] = 0.06
@@ -135,6 +149,9 @@ class Train(Options):
     """How many older checkpoints stay beside `last` and `best`."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto` measures a small product and takes bf16 where it is faster."""
+    cache: Literal["auto", "off", "memory", "disk"] = "auto"
+    """Where outputs of frozen lower parts are kept, so that they are computed once per row and not in every epoch: in memory
+    where they fit, else in a file; `off` computes them anew each time. The results are the same."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     max_tokens: Annotated[int, Field(ge=16)] | None = None
@@ -143,6 +160,19 @@ class Train(Options):
     """Where to compute."""
     track: Annotated[list[Tracker], BeforeValidator(_as_list, json_schema_input_type=Tracker | list[Tracker])] = []
     """Trackers to report to beside log.jsonl."""
+
+
+class Stage(Options):
+    """A part of the training with its own choice of weights; the optimiser goes on for those that stay."""
+
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Passes over the training rows. Default: `train.epochs`."""
+    method: SomeMethods
+    """Which weights change in this stage, as in `method`."""
+    lr: Rates | None = None
+    """Peak learning rate of this stage, as in `train.lr`, which is the default."""
+    layer_decay: Decay | None = None
+    """As in `train.layer_decay`, which is the default."""
 
 
 class Recipe(Options):
@@ -158,12 +188,14 @@ class Recipe(Options):
     """Run code that comes with the model. Only for sources you trust."""
     data: Data
     """The labelled rows."""
-    method: Annotated[
-        list[AnyMethod],
-        BeforeValidator(_as_list, json_schema_input_type=AnyMethod | list[AnyMethod]),
-        Field(min_length=1),
-    ] = Field(default="full", validate_default=True)
+    method: SomeMethods = Field(default=DEFAULT_METHOD, validate_default=True)
     """Which weights change and how: a name, a mapping with settings, or a list to combine."""
+    stages: Annotated[list[Stage], Field(min_length=1)] | Literal["gradual"] | None = None
+    """Several methods one after the other, in place of `method`. `gradual` divides `train.epochs` into stages of one epoch that
+    go from the head alone down to the whole network (ULMFiT, Howard & Ruder 2018)."""
+    save: Literal["merged", "increment"] | None = None
+    """`merged` writes a full model; `increment` only what was added or changed, and which base it belongs to. Default: merged,
+    but for methods that no plain model can hold (adapter, prefix, prompt)."""
     train: Train = Train()
     """How the weights are trained."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -172,6 +204,19 @@ class Recipe(Options):
     """Run folder. Default: runs/ and the name of the data."""
     resolved: dict[str, Any] | None = None
     """Written by luthier into a run's recipe.yaml (versions, hardware, learning rate used); passed over when read."""
+
+    @property
+    def methods(self) -> list[Method]:
+        """All methods that the recipe names, of all stages."""
+        stages = self.stages if isinstance(self.stages, list) else []
+        return [method for stage in stages for method in stage.method] or self.method
+
+    @model_validator(mode="after")
+    def _one_plan(self) -> Recipe:
+        """A recipe has stages or a method; a run's own recipe.yaml holds the default beside the stages."""
+        if self.stages is not None and self.method != [METHODS[DEFAULT_METHOD]()]:
+            raise PydanticCustomError("plan", "give `method` or `stages` and not both: each stage names its own method")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -83,7 +83,7 @@ class Guard(Callback):
             raise DivergedError(self._message(job, state, step, seen))
 
     def _message(self, job: Job, state: State, step: Step, seen: str) -> str:
-        peak = max(group["peak"] for group in job.optimizer.param_groups)
+        peak = max(group["peak"] for group in job.work.optimizer.param_groups)
         return (
             f"Training diverged at step {state.step} ({seen}; learning rate {step.lr:.2g}). {self.checkpoints.kept()} "
             f"Start again with a lower rate, such as train.lr={peak / 10:.0e} --restart, and look for faulty rows."
@@ -119,7 +119,7 @@ def facts(step: Step, state: State, job: Job) -> Mapping[str, float | None]:
     return {
         "step": state.step,
         "epoch": round(state.step / job.batches.per_epoch, 4),
-        "stage": 0,
+        "stage": state.stage,
         "loss": step.loss,
         "lr": step.lr,
         "grad_norm": step.norm if math.isfinite(step.norm) else None,
@@ -142,7 +142,7 @@ class Validate(Callback):
         """Evaluate if it is time."""
         state.improved = state.evaluated = False
         every = self.settings.evaluate_every or job.batches.per_epoch
-        if state.step % every == 0 or state.step == job.steps:
+        if state.step % every == 0 or state.step == job.end(state):
             self._evaluate(job, state)
 
     def _evaluate(self, job: Job, state: State) -> None:
@@ -152,14 +152,15 @@ class Validate(Callback):
         if self.folder:
             self.folder.log({"event": "evaluate", "split": "validation", "step": state.step, "epoch": epoch, **figures})
         job.accelerator.log({f"validation/{name}": value for name, value in figures.items()}, step=state.step)
-        improved = self._judge(figures, state)
-        job.schedule.observe(worse=not improved)
+        improved = self._judge(figures, state, last=state.stage + 1 == len(job.stages))
+        job.work.schedule.observe(worse=not improved)
         state.improved, state.evaluated = improved, True
         mark = "  best so far" if improved else ""
         monitor = self.settings.monitor
         self.say(f"epoch {epoch:g}: validation loss {scores.loss:.4f}, {monitor} {figures[monitor]:.4f}{mark}")
 
-    def _judge(self, figures: Mapping[str, float], state: State) -> bool:
+    def _judge(self, figures: Mapping[str, float], state: State, last: bool) -> bool:
+        """Compare with the best so far; enough failures end the run, or the stage where it is not the last."""
         value = figures[self.settings.monitor]
         sign = -1 if self.settings.monitor in LOWER_IS_BETTER else 1
         stopping = self.settings.early_stopping
@@ -171,10 +172,11 @@ class Validate(Callback):
             return True
         state.since_best += 1
         if stopping and state.since_best >= stopping.patience:
-            state.stopped = (
+            reason = (
                 f"early stopping: {self.settings.monitor} has not improved on {state.best:.4f} (step {state.best_step}) in "
                 f"{state.since_best} evaluations"
             )
+            state.stopped, state.over = (reason, "") if last else ("", reason)
         return False
 
 
@@ -187,7 +189,7 @@ class Save(Callback):
     def after_step(self, job: Job, state: State, step: Step) -> None:
         """Save if it is time; only the main process writes."""
         every = job.settings.save_every
-        due = state.evaluated or (every and state.step % every == 0) or state.step == job.steps or state.stopped
+        due = state.evaluated or (every and state.step % every == 0) or state.step == job.end(state) or state.stopped
         if due and job.accelerator.is_main_process:
             self.checkpoints.save(job, state, best=state.improved)
         if due:
@@ -239,10 +241,13 @@ class Progress(Callback):
 
     def start(self, job: Job, state: State) -> None:
         """Open the bar at the step where the run goes on."""
-        self._task = self.bar.add_task("Training", total=job.steps, completed=state.step, note="")
+        self._task = self.bar.add_task("Training", total=job.steps(state), completed=state.step, note="")
 
     def after_step(self, job: Job, state: State, step: Step) -> None:
         """Move on."""
         self.bar.update(
-            self._task, completed=state.step, note=f"loss {step.loss:.3f}  {step.rows / step.seconds:.0f} rows/s"
+            self._task,
+            total=job.steps(state),
+            completed=state.step,
+            note=f"loss {step.loss:.3f}  {step.rows / step.seconds:.0f} rows/s",
         )

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -23,6 +22,8 @@ from luthier.errors import CheckpointError
 from luthier.folder import RunFolder, verify
 from luthier.models.save import load_trained_state, size_of, trained_state
 from luthier.training.job import Job, State
+from luthier.training.optimizer import inner
+from luthier.training.work import enter
 
 LAST, BEST = "checkpoints/last", "checkpoints/best"
 OTHER_MODEL = "The model's folder has changed since the run began: give another output=..., or --restart to begin anew."
@@ -41,10 +42,10 @@ class Checkpoints:
         which knows of itself, and not a `last` that speaks of a `best` yet to come.
         """
         self._retire(job.settings.keep)
-        weights = trained_state(job.accelerator.unwrap_model(job.model))
+        weights = trained_state(job.accelerator.unwrap_model(job.model), job.trained)
         moments = _optimizer_state(job)
         scaler = job.accelerator.scaler.state_dict() if job.accelerator.scaler is not None else {}
-        content = asdict(state) | {"schedule": job.schedule.state(), "scaler": scaler}
+        content = asdict(state) | {"schedule": job.work.schedule.state(), "scaler": scaler}
 
         def fill(temporary: Path) -> None:
             save_file(_contiguous(weights), temporary / "weights.safetensors")
@@ -127,11 +128,12 @@ class Checkpoints:
             self.folder.remove(f"checkpoints/{old.name}")
 
     def _load(self, folder: Path, job: Job) -> State:
-        _load_weights(folder, job)
-        _load_optimizer(folder, job)
         content = _read_state(folder)
         schedule, scaler = content.pop("schedule"), content.pop("scaler")
-        job.schedule.load(schedule)
+        _load_weights(folder, job)
+        enter(job, content["stage"])
+        _load_optimizer(folder, job)
+        job.work.schedule.load(schedule)
         if scaler and job.accelerator.scaler is not None:
             job.accelerator.scaler.load_state_dict(scaler)
         return State(**content)
@@ -158,7 +160,7 @@ def _load_weights(folder: Path, job: Job) -> None:
     """
     weights = load_file(folder / "weights.safetensors")
     model = job.accelerator.unwrap_model(job.model)
-    mine = trained_state(model)
+    mine = trained_state(model, job.trained)
     for name in sorted(mine.keys() & weights.keys()):
         if mine[name].shape != weights[name].shape:
             raise CheckpointError(
@@ -166,7 +168,7 @@ def _load_weights(folder: Path, job: Job) -> None:
                 f"{tuple(mine[name].shape)} here. {OTHER_MODEL}"
             )
     try:
-        load_trained_state(model, weights)
+        load_trained_state(model, weights, job.trained)
     except ValueError as other:
         raise CheckpointError(f"{folder} belongs to another model: {other}. {OTHER_MODEL}") from None
 
@@ -177,26 +179,29 @@ def _names(job: Job) -> dict[int, str]:
 
 
 def _optimizer_state(job: Job) -> dict[str, Tensor]:
-    """AdamW's moments as `parameter name|moment`; none before the first step."""
-    names, inner = _names(job), _inner(job)
-    return {f"{names[id(one)]}|{key}": value for one, slots in inner.state.items() for key, value in slots.items()}
+    """AdamW's moments as `parameter name|moment`, none before the first step; what followers keep as `#number|name`."""
+    names, moments = _names(job), inner(job.work.optimizer).state
+    state = {f"{names[id(one)]}|{key}": value for one, slots in moments.items() for key, value in slots.items()}
+    for number, follower in enumerate(job.work.followers):
+        state |= {f"#{number}|{key}": value for key, value in follower.state().items()}
+    return state
 
 
 def _load_optimizer(folder: Path, job: Job) -> None:
-    names, inner = _names(job), _inner(job)
-    by_name = {names[id(one)]: one for one in job.parameters}
-    inner.state.clear()
+    names, moments = _names(job), inner(job.work.optimizer).state
+    by_name = {names[id(one)]: one for one in job.work.parameters}
+    followed: list[dict[str, Tensor]] = [{} for _ in job.work.followers]
+    moments.clear()
     for key, value in load_file(folder / "optimizer.safetensors").items():
+        if key.startswith("#"):
+            number, _, name = key.removeprefix("#").partition("|")
+            followed[int(number)][name] = value
+            continue
         name, _, moment = key.rpartition("|")
         one = by_name[name]
-        inner.state[one][moment] = value.to(one.device)
-
-
-def _inner(job: Job) -> torch.optim.Optimizer:
-    """The optimiser itself, out of Accelerate's wrapper."""
-    wrapped = job.optimizer
-    inner: torch.optim.Optimizer = wrapped if isinstance(wrapped, torch.optim.AdamW) else wrapped.optimizer
-    return inner
+        moments[one][moment] = value.to(one.device)
+    for follower, state in zip(job.work.followers, followed, strict=True):
+        follower.load(state)
 
 
 def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:

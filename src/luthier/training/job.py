@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,39 +12,28 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from luthier.data.batches import Batches
-from luthier.data.encode import Rows
-from luthier.modalities import Modality
+from luthier.data.batches import Batches, Feed
+from luthier.methods import Follower
 from luthier.objectives import Objective
 from luthier.recipe.schema import Train
 from luthier.training.optimizer import Schedule
+from luthier.training.stages import Stage
 
 
 @dataclass
-class Job:
-    """What is trained, on what, and how. Constant during a run."""
+class Work:
+    """What a stage trains with."""
 
-    model: nn.Module
-    objective: Objective
     optimizer: Any
     schedule: Schedule
-    rows: Rows
-    modality: Modality
-    batches: Batches
-    accelerator: Accelerator
-    settings: Train
-    seed: int
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps of the whole run."""
-        return self.settings.epochs * self.batches.per_epoch
-
-    @property
-    def device(self) -> torch.device:
-        """Where this process computes."""
-        device: torch.device = self.accelerator.device
-        return device
+    model: nn.Module
+    """What is called: the job's model, or what lies above a frozen part whose outputs are kept."""
+    feed: Feed
+    """The training rows, for this model."""
+    held: dict[str, Feed]
+    """Rows of other splits that are scored during training, for this model."""
+    followers: tuple[Follower, ...] = ()
+    """What the stage's methods do at each step."""
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:
@@ -52,11 +42,54 @@ class Job:
 
 
 @dataclass
+class Job:
+    """What is trained, on what, and how. Constant during a run, but for the stage that is at work."""
+
+    model: nn.Module
+    objective: Objective
+    feed: Feed
+    """The training rows."""
+    batches: Batches
+    accelerator: Accelerator
+    settings: Train
+    seed: int
+    stages: tuple[Stage, ...]
+    trained: frozenset[str]
+    """Names of all parameters that some stage trains."""
+    held: Mapping[str, Feed] = field(default_factory=dict)
+    """Rows of other splits that are scored during training."""
+    at: int = -1
+    """Number of the stage at work."""
+    work: Work = field(init=False)
+    """What it works with."""
+
+    def end(self, state: State) -> int:
+        """Step at which the stage in progress ends, unless it stops early."""
+        return state.began + self.stages[state.stage].epochs * self.batches.per_epoch
+
+    def steps(self, state: State) -> int:
+        """Optimiser steps of the whole run, as far as can be told: a stage that has stopped early was shorter than planned."""
+        later = sum(stage.epochs for stage in self.stages[state.stage + 1 :])
+        return self.end(state) + later * self.batches.per_epoch
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        device: torch.device = self.accelerator.device
+        return device
+
+
+@dataclass
 class State:
     """What changes during a run and must survive it, beside weights and optimiser (JSON)."""
 
     step: int = 0
     """Steps done."""
+    stage: int = 0
+    """Number of the stage in progress, and the steps that were done when it began."""
+    began: int = 0
+    over: str = ""
+    """Why the stage in progress ended before its steps were done, where others follow."""
     seconds: float = 0.0
     """Time spent in them."""
     max_tokens: int | None = None
@@ -96,6 +129,9 @@ class Callback(ABC):  # noqa: B024
 
     def start(self, job: Job, state: State) -> None:  # noqa: B027
         """Before the first step, on a fresh start as on a resumed one."""
+
+    def enter(self, job: Job, state: State) -> None:  # noqa: B027
+        """A stage begins, or goes on after an interruption; `job.work` is what it works with."""
 
     def after_step(self, job: Job, state: State, step: Step) -> None:  # noqa: B027
         """After the weights moved; `state.step` counts this step already."""

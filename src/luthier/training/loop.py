@@ -1,5 +1,6 @@
 """The training loop: it knows no method, task or modality by name.
 
+for each stage           its weights are switched on                            (stages.py, work.py)
 for each step            rows are a function of (seed, epoch, step)
     rows -> micro-batches of similar length
         objective -> loss sum and count; gradients of sums add up exactly
@@ -18,23 +19,34 @@ from accelerate.utils.memory import clear_device_cache
 from luthier.errors import TrainError
 from luthier.training.job import Callback, Job, State, Step
 from luthier.training.step import forget_gradients, micro_batches, move, out_of_memory, padded_tokens
+from luthier.training.work import enter
 
 
 def fit(job: Job, state: State, callbacks: Sequence[Callback]) -> None:
     """Train from `state.step` to the end, or until a callback fills in `state.stopped`."""
-    job.model.train()
     try:
         for callback in callbacks:
             callback.start(job, state)
-        while state.step < job.steps and not state.stopped:
-            step = _fitting_step(job, state, callbacks)
-            state.step += 1
-            state.seconds += step.seconds
-            for callback in callbacks:
-                callback.after_step(job, state, step)
+        _run_stage(job, state, callbacks)
+        while not state.stopped and state.stage + 1 < len(job.stages):
+            state.stage, state.began, state.over, state.since_best = state.stage + 1, state.step, "", 0
+            _run_stage(job, state, callbacks)
     finally:
         for callback in callbacks:
             callback.finish(job, state)
+
+
+def _run_stage(job: Job, state: State, callbacks: Sequence[Callback]) -> None:
+    enter(job, state.stage)
+    job.work.model.train()
+    for callback in callbacks:
+        callback.enter(job, state)
+    while state.step < job.end(state) and not state.stopped and not state.over:
+        step = _fitting_step(job, state, callbacks)
+        state.step += 1
+        state.seconds += step.seconds
+        for callback in callbacks:
+            callback.after_step(job, state, step)
 
 
 def _fitting_step(job: Job, state: State, callbacks: Sequence[Callback]) -> Step:
@@ -44,12 +56,12 @@ def _fitting_step(job: Job, state: State, callbacks: Sequence[Callback]) -> Step
     while True:
         pieces = micro_batches(job, rows, state.max_tokens)
         try:
-            norm, lr, (loss, count, padded) = move(job, state.step, pieces)
+            norm, lr, (loss, count, padded) = move(job, state, pieces)
         except (RuntimeError, MemoryError) as wrong:
             if not out_of_memory(wrong):
                 raise
         else:
-            tokens = int(job.rows.lengths[rows].sum())
+            tokens = int(job.work.feed.lengths[rows].sum())
             return Step(loss / count, norm, lr, len(rows), tokens, int(padded), time.perf_counter() - started)
         state.max_tokens = _smaller(job, pieces)  # outside of `except`, whose traceback holds the activations
         for callback in callbacks:

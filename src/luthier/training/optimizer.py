@@ -43,6 +43,12 @@ def adamw(model: nn.Module, rates: Mapping[str, float], weight_decay: float) -> 
     )
 
 
+def inner(optimizer: Any) -> torch.optim.Optimizer:
+    """The optimiser itself, out of Accelerate's wrapper."""
+    one: torch.optim.Optimizer = optimizer if isinstance(optimizer, torch.optim.AdamW) else optimizer.optimizer
+    return one
+
+
 class Schedule(ABC):
     """The learning rate over the steps, as a factor of each group's peak."""
 

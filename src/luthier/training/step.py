@@ -11,9 +11,8 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 
-from luthier.data.batches import make_batch
 from luthier.recipe.schema import Train
-from luthier.training.job import Job
+from luthier.training.job import Job, State
 from luthier.training.microbatch import CALL_COST, cut
 
 Sums = tuple[float, float, float]
@@ -22,12 +21,12 @@ Sums = tuple[float, float, float]
 
 def micro_batches(job: Job, rows: np.ndarray, max_tokens: int | None) -> list[np.ndarray]:
     """This process' share of a step's rows, cut into micro-batches; at least one, so that all processes meet."""
-    lengths = job.rows.lengths[rows]
+    lengths = job.work.feed.lengths[rows]
     world, rank = job.accelerator.num_processes, job.accelerator.process_index
     mine = rows[np.argsort(-lengths, kind="stable")][rank::world]
     if not len(mine):
         return [rows[:0]]
-    own = job.rows.lengths[mine]
+    own = job.work.feed.lengths[mine]
     limits = [limit for limit in (max_tokens, _accumulation_limit(job.settings, own)) if limit]
     pieces = cut(own, CALL_COST.get(job.device.type, CALL_COST["cpu"]), min(limits, default=None))
     return [mine[piece] for piece in pieces]
@@ -35,38 +34,41 @@ def micro_batches(job: Job, rows: np.ndarray, max_tokens: int | None) -> list[np
 
 def padded_tokens(job: Job, piece: np.ndarray) -> int:
     """Positions that a micro-batch computes: its rows times the longest of them."""
-    return len(piece) * int(job.rows.lengths[piece].max(initial=0))
+    return len(piece) * int(job.work.feed.lengths[piece].max(initial=0))
 
 
-def move(job: Job, number: int, pieces: Sequence[np.ndarray]) -> tuple[float, float, Sums]:
+def move(job: Job, state: State, pieces: Sequence[np.ndarray]) -> tuple[float, float, Sums]:
     """Compute the gradient over all micro-batches and move the weights.
 
     Where loss or gradient is not finite the weights stay; under fp16 that is the scaler's business.
 
     Args:
         job: model, objective and optimiser.
-        number: of the step, from 0.
+        state: with the number of the step, from 0, and that of the step at which its stage began.
         pieces: row numbers of each micro-batch of this process.
 
     Returns:
         Norm of the gradient before clipping, the largest learning rate, and the sums.
     """
-    _seed(job, number)
+    _seed(job, state.step)
     sums = _gradients(job, pieces)
     loss, count, _ = sums
     norm = _scale_and_clip(job, job.accelerator.num_processes / count)
-    factor = job.schedule.factor(number)
-    for group in job.optimizer.param_groups:
+    optimizer, number = job.work.optimizer, state.step - state.began
+    factor = job.work.schedule.factor(number)
+    for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
     if math.isfinite(loss) and (math.isfinite(norm) or job.accelerator.scaler is not None):
-        job.optimizer.step()
+        optimizer.step()
+        for follower in job.work.followers:
+            follower.after_step(number)
     forget_gradients(job)
-    return norm, max(group["lr"] for group in job.optimizer.param_groups), sums
+    return norm, max(group["lr"] for group in optimizer.param_groups), sums
 
 
 def forget_gradients(job: Job) -> None:
     """Set all gradients to None: `optimizer.zero_grad` without what Accelerate looks up at each call."""
-    for one in job.parameters:
+    for one in job.work.parameters:
         one.grad = None
 
 
@@ -92,14 +94,16 @@ def _gradients(job: Job, pieces: Sequence[np.ndarray]) -> Sums:
     padded = loss_sum.new_tensor(sum(padded_tokens(job, piece) for piece in pieces))
     own = torch.stack([loss_sum, count_sum, padded])
     losses, counts, tokens = job.accelerator.reduce(own, reduction="sum").tolist()
+    for follower in job.work.followers:  # the gradients are of sums, divided by the count later on
+        job.accelerator.backward(follower.penalty() * counts / job.accelerator.num_processes)
     return losses, counts, tokens
 
 
 def _piece(job: Job, piece: np.ndarray) -> tuple[Tensor, Tensor]:
     """Loss sum and count of a micro-batch; an empty one, where a step has fewer rows than processes, counts nothing."""
     if len(piece):
-        return job.objective(job.model, make_batch(job.rows, job.modality, piece, job.device))
-    loss, count = job.objective(job.model, make_batch(job.rows, job.modality, np.zeros(1, dtype=np.int64), job.device))
+        return job.objective(job.work.model, job.work.feed.batch(piece, job.device))
+    loss, count = job.objective(job.work.model, job.work.feed.batch(np.zeros(1, dtype=np.int64), job.device))
     return loss * 0, count * 0
 
 
@@ -108,8 +112,8 @@ def _scale_and_clip(job: Job, scale: float) -> float:
 
     As `torch.nn.utils.clip_grad_norm_` after a multiplication by `scale`.
     """
-    job.accelerator.unscale_gradients(job.optimizer)
-    gradients = [one.grad for one in job.parameters if one.grad is not None]
+    job.accelerator.unscale_gradients(job.work.optimizer)
+    gradients = [one.grad for one in job.work.parameters if one.grad is not None]
     norm = float(torch.nn.utils.get_total_norm(gradients)) * scale
     clip = min(1.0, job.settings.clip / (norm + 1e-6)) if job.settings.clip else 1.0
     torch._foreach_mul_(gradients, scale * clip)

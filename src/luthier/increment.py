@@ -1,0 +1,185 @@
+"""A saved model that is only what was added or changed, and the base that it belongs to.
+
+    increment.json           which base (name, revision, hash of its weights), which methods
+    increment.safetensors    what was trained, by name; or, where PEFT holds all of it,
+    adapter_config.json      an adapter folder that plain PEFT loads
+
+A model that needs its methods to compute (adapter, prefix, prompt, cloze) has the record too, even with all its weights beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from pydantic import TypeAdapter
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from luthier.errors import ModelError, RecipeError
+from luthier.methods import Context, Method
+from luthier.models.anatomy import examine
+from luthier.models.insert import Inserted, insert_all
+from luthier.models.open import Base, Opened, find, open_model
+from luthier.models.quiet import quiet
+from luthier.models.save import adapter_holds_all, load_trained_state, save_adapter, save_whole, trained_state
+from luthier.recipe.schema import AnyMethod
+
+RECORD, WEIGHTS = "increment.json", "increment.safetensors"
+MERGED, INCREMENT = "merged", "increment"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What increment.json says."""
+
+    methods: tuple[Method, ...]
+    """What has to be inserted to load the weights."""
+    base: Base | None
+    """The model below; None where the folder holds all weights."""
+    sha256: str
+    """Of the base's weights."""
+
+
+def kind(inserted: Sequence[Inserted], asked: str | None) -> str:
+    """How a model is saved: `merged` or `increment`.
+
+    Args:
+        inserted: what the methods have put into it.
+        asked: the recipe's `save`.
+
+    Raises:
+        RecipeError: merged is asked for, and a method's modules cannot be folded into the weights.
+    """
+    stays = [one.method.name for one in inserted if one.method.lasting and one.names]
+    if asked == MERGED and stays:
+        raise RecipeError(
+            f"save: merged cannot be done with method {stays[0]}, whose modules no plain model has room for. Leave it out, or write "
+            "save: increment."
+        )
+    return asked or (INCREMENT if stays else MERGED)
+
+
+def save(
+    model: nn.Module, inserted: Sequence[Inserted], trained: Collection[str], how: str, base: Base, folder: Path
+) -> None:
+    """Write a trained model.
+
+    Args:
+        model: as trained; it cannot be trained further afterwards.
+        inserted: what the methods have put into it.
+        trained: names of all parameters that were trained.
+        how: from `kind`.
+        base: what it was trained from.
+        folder: an empty folder.
+    """
+    lasting = [one.method for one in inserted if one.method.lasting]
+    with quiet():
+        if how == MERGED:
+            save_whole(model, folder, trained)
+            if lasting:
+                _record(folder, lasting, None)
+            return
+        _save_increment(model, inserted, trained, folder)
+    _record(folder, [one.method.folded for one in inserted], base)
+
+
+def read(folder: Path) -> Record | None:
+    """The record of a saved model; None for a plain one."""
+    if not (folder / RECORD).is_file():
+        return None
+    content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    methods: list[Method] = TypeAdapter(list[AnyMethod]).validate_python(content["methods"])
+    below = content["base"]
+    base = Base(below["name"], below["location"], below["revision"]) if below else None
+    return Record(tuple(methods), base, below["sha256"] if below else "")
+
+
+def reopen(folder: Base, record: Record, config: Mapping[str, Any], context: Context) -> Opened:
+    """Build a saved model again: its base, what its methods insert, and what was trained.
+
+    Args:
+        folder: of the saved model.
+        record: read from it.
+        config: what the target wants in the configuration.
+        context: what the network reads and predicts.
+
+    Raises:
+        ModelError: the base is not there, or has other weights than the increment was trained on.
+    """
+    below = folder if record.base is None else _found(folder, record)
+    words = any(method.words for method in record.methods)
+    opened = open_model(below, config, context.tokenizer.pad_token_id if context.tokenizer else None, words)
+    opened.model.requires_grad_(False)
+    model, _ = insert_all(opened.model, examine(opened.model, opened.new), record.methods, context)
+    if record.base is not None:
+        model = _loaded(model, Path(folder.location))
+    return Opened(model, opened.new, opened.notes)
+
+
+def _save_increment(model: nn.Module, inserted: Sequence[Inserted], trained: Collection[str], folder: Path) -> None:
+    whole: Any = model
+    whole.config.save_pretrained(str(folder))
+    if isinstance(model, PeftModel) and adapter_holds_all(model, trained):
+        save_adapter(model, folder)
+        return
+    before = {name for name, _ in model.named_parameters()}
+    for one in inserted:
+        if one.method.lasting:
+            model = one.method.merge(model)
+    now = {name for name, _ in model.named_parameters()}
+    kept = (now & set(trained)) | (now - before)
+    state = trained_state(model, kept)
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / WEIGHTS, {"format": "pt"})
+
+
+def _record(folder: Path, methods: Sequence[Method], base: Base | None) -> None:
+    below = base and {
+        "name": base.name,
+        "location": base.location,
+        "revision": base.revision,
+        "sha256": base.sha256(),
+    }
+    content = {"base": below, "methods": [method.model_dump(mode="json") for method in methods]}
+    (folder / RECORD).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _found(folder: Base, record: Record) -> Base:
+    """The base below, if it is the one that the increment was trained on.
+
+    Raises:
+        ModelError: it is not there, or another.
+    """
+    below = record.base
+    if below is None:
+        return folder
+    where = below if Path(below.location).is_dir() else _searched(folder, below)
+    found = where.sha256()
+    if found != record.sha256:
+        raise ModelError(
+            f"{folder.name} belongs to another base than {where.location}: it was trained on weights with the hash "
+            f"{record.sha256}, and those there have {found}. Put the right {below.name!r} there, or train anew."
+        )
+    return where
+
+
+def _searched(folder: Base, below: Base) -> Base:
+    try:
+        return find(below.name, below.revision, folder.trust_remote_code)
+    except ModelError as missing:
+        raise ModelError(
+            f"{folder.name} holds only what was added to {below.name!r}, which is needed to use it. {missing}"
+        ) from None
+
+
+def _loaded(model: nn.Module, folder: Path) -> nn.Module:
+    if (folder / WEIGHTS).is_file():
+        state = load_file(folder / WEIGHTS)
+        load_trained_state(model, state, state.keys())
+    elif isinstance(model, PeftModel):
+        model.load_adapter(str(folder), adapter_name="default")
+    return model

@@ -1,0 +1,93 @@
+"""Bottleneck adapters: small networks between or beside the frozen layers, through a tuner that luthier adds to PEFT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from luthier.errors import RecipeError
+from luthier.methods import Method, Rate
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from luthier.methods import Context
+    from luthier.models.anatomy import Anatomy
+
+
+class Adapter(Method):
+    """y + scale * up(act(down(y))) behind a layer's output y, before it joins the residual stream; the norms stay frozen.
+
+    Houlsby et al. train the norms too: combine with the method for norms to do as they do.
+    """
+
+    name: ClassVar[str] = "adapter"
+    rate: ClassVar[Rate] = Rate(
+        3e-4, "Houlsby et al. 2019, section 3.1: 3e-5, 3e-4 or 3e-3 (Pfeiffer et al. 2021: 1e-4)"
+    )
+    needs: ClassVar[frozenset[str]] = frozenset({"linears"})
+    wraps: ClassVar[bool] = True
+    lasting: ClassVar[bool] = True
+
+    kind: Literal["houlsby", "pfeiffer", "parallel"] = "houlsby"
+    """`houlsby`: behind every attention and every feed-forward (Houlsby et al. 2019), the best scores of the three in their own
+    papers; `pfeiffer`: behind every feed-forward (Pfeiffer et al. 2021), half the weights; `parallel`: beside every feed-forward,
+    reading its input (He et al. 2022)."""
+    reduction: Annotated[float, Field(gt=0)] = 16
+    """Width of the layer over that of the bottleneck."""
+    activation: Literal["gelu", "relu", "silu", "tanh"] = "gelu"
+    """In the bottleneck; gelu as in the code of Houlsby et al."""
+    scale: Annotated[float, Field(gt=0)] | Literal["learned"] | None = None
+    """Factor on what is added. Default: 4 for `parallel` (He et al. 2022, section 4.6), else 1. `learned` starts at 1."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout in the bottleneck."""
+
+    def insert(self, model: nn.Module, anatomy: Anatomy, context: Context) -> nn.Module:
+        """Wrap the model by PEFT."""
+        from peft import get_peft_model
+
+        from luthier.models.bottleneck import BottleneckConfig
+        from luthier.models.quiet import quiet
+
+        beside = dict(zip(anatomy.feedforward_outputs, anatomy.feedforward_inputs, strict=True))
+        inputs = beside if self.kind == "parallel" else {}
+        attentions = anatomy.attention_outputs if self.kind == "houlsby" else ()
+        targets = (*attentions, *anatomy.feedforward_outputs)
+        self._check(model, targets)
+        config = BottleneckConfig(
+            target_modules=list(targets),
+            inputs=inputs,
+            reduction=self.reduction,
+            activation=self.activation,
+            scale=self._scale,
+            dropout=self.dropout,
+            modules_to_save=list(anatomy.head) or None,
+        )
+        with quiet():
+            wrapped: nn.Module = get_peft_model(model, config)
+        return wrapped
+
+    @property
+    def _scale(self) -> float | None:
+        if self.scale == "learned":
+            return None
+        return self.scale or (4.0 if self.kind == "parallel" else 1.0)
+
+    def _check(self, model: nn.Module, targets: tuple[str, ...]) -> None:
+        from luthier.models.anatomy import widths
+        from luthier.models.bottleneck import bottleneck_size
+
+        if not targets:
+            raise RecipeError(
+                f"method adapter: kind {self.kind} goes where a feed-forward of two linear layers ends, and none is found in this "
+                "model. Use lora or top instead."
+            )
+        # beside a feed-forward, too: what a block reads and what it writes are equally wide
+        for width in {widths(model.get_submodule(name))[1] for name in targets}:
+            size = bottleneck_size(width, self.reduction)
+            if not 1 <= size <= width:
+                raise RecipeError(
+                    f"method adapter: reduction {self.reduction:g} makes a bottleneck of {size} in a layer {width} wide. "
+                    f"Write a reduction from 1 to {width}."
+                )

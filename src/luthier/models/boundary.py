@@ -1,0 +1,73 @@
+"""Where the frozen part of a network ends: below it nothing trains, so its output is the same in every epoch.
+
+A boundary is the output of one module: of the whole base where only the head trains, else of the last block below the
+lowest one that trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import nn
+
+from luthier.models.anatomy import Anatomy, within
+from luthier.models.names import plain
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Names of modules in the network as it trains, with all that methods have put around them."""
+
+    kept: str
+    """Its output is kept."""
+    passed: tuple[str, ...]
+    """Blocks before it."""
+    frozen: tuple[str, ...]
+    """All that lies below: it stays in evaluation mode."""
+
+
+def find_boundary(model: nn.Module, anatomy: Anatomy, trained: Iterable[str]) -> Boundary | str:
+    """The highest boundary below everything that trains, or what stands in the way of any.
+
+    Args:
+        model: the network with what methods have inserted.
+        anatomy: of the network before that.
+        trained: names of the parameters that train.
+    """
+    real = real_names(model)
+    names = sorted({plain(name) for name in trained})
+    base = getattr(model.get_submodule(real[""]), "base_model_prefix", "")
+    if base in real and base and not any(within(name, (base,)) for name in names):
+        return Boundary(real[base], (), (real[base],))
+    places = {name: _blocks_below(name, anatomy) for name in names}
+    lowest = min(places, key=lambda name: places[name])
+    if places[lowest] == 0:
+        return f"{lowest} trains, below which nothing costs time"
+    below = anatomy.blocks[: places[lowest]]
+    frozen = (*below, *_before(model, real, anatomy.blocks[0]))
+    return Boundary(real[below[-1]], tuple(real[name] for name in below[:-1]), tuple(real[name] for name in frozen))
+
+
+def real_names(model: nn.Module) -> dict[str, str]:
+    """Names of modules as they are now, by what they were before PEFT wrapped the network; the network itself is ``""``."""
+    names = [name for name, _ in model.named_modules()]
+    return {plain(f"{name}.x".lstrip("."))[:-1].rstrip("."): name for name in names}
+
+
+def _blocks_below(name: str, anatomy: Anatomy) -> int:
+    """How many blocks run before a parameter is used, as far as its name tells."""
+    own = [index for index, block in enumerate(anatomy.blocks) if within(name, (block,))]
+    if own:
+        return own[0]
+    return len(anatomy.blocks) if within(name, (*anatomy.head, *anatomy.after)) else 0
+
+
+def _before(model: nn.Module, real: dict[str, str], block: str) -> list[str]:
+    """Modules registered before the one that holds the blocks, at each level down to their list."""
+    found, at = [], ""
+    for part in block.split(".")[:-1]:
+        children = [name for name, _ in model.get_submodule(real[at]).named_children()]
+        found += [f"{at}.{name}".lstrip(".") for name in children[: children.index(part)]]
+        at = f"{at}.{part}".lstrip(".")
+    return found

@@ -1,0 +1,130 @@
+"""Which part of a frozen module's output the rest of the network uses, found by trying.
+
+A classifier that reads the first token only needs one vector a row, and not one a token. What is not used is filled with NaN:
+if the logits stay the same, it was not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from luthier.errors import TrainError
+from luthier.models.above import KEPT, Above, Output
+
+TOLERANCE = 1e-5
+"""Largest difference of logits between a call from the boundary upwards and one of the whole network."""
+
+Leaves = Sequence[Tensor | None]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Some rows to try with."""
+
+    inputs: Mapping[str, Tensor]
+    """Of the network, each (rows, positions)."""
+    lengths: Tensor
+    """Positions of each row that are no padding, (rows,)."""
+    logits: Tensor
+    """Of the whole network."""
+
+
+def _first(leaf: Tensor, lengths: Tensor) -> Tensor:
+    return leaf[:, :1]
+
+
+def _last(leaf: Tensor, lengths: Tensor) -> Tensor:
+    return leaf[torch.arange(len(leaf), device=leaf.device), lengths.to(leaf.device) - 1].unsqueeze(1)
+
+
+ONE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"first": _first, "last": _last}
+"""Ways to take one position of each row."""
+NONE, ROW, WHOLE = "none", "row", "whole"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is kept of each leaf: `none`; `first`, `last` or the `whole` of its positions; or its `row`, where it has none."""
+
+    parts: tuple[str, ...]
+
+    @property
+    def position(self) -> str | None:
+        """The one position of each row that the network is called with, or None for all of them."""
+        ones = sorted(set(self.parts) & set(ONE)) or ["first"]
+        return None if WHOLE in self.parts or len(ones) > 1 else ones[0]
+
+    def keep(self, leaves: Leaves, lengths: Tensor) -> list[Tensor | None]:
+        """What is kept of the leaves; of one that is not used, a placeholder with one entry a row."""
+        return [_kept(leaf, part, lengths) for leaf, part in zip(leaves, self.parts, strict=True)]
+
+    def inputs(self, inputs: Mapping[str, Tensor], lengths: Tensor) -> dict[str, Tensor]:
+        """The network's inputs that go with it."""
+        take = ONE.get(self.position or "")
+        return {name: take(value, lengths) if take else value for name, value in inputs.items()}
+
+
+def select(above: Above, output: Output, probe: Probe) -> Selection:
+    """The smallest selection that gives the same logits.
+
+    Args:
+        above: the network from the boundary upwards, in evaluation mode.
+        output: of the kept module for the probe's inputs.
+        probe: rows of different lengths.
+
+    Raises:
+        TrainError: not even the whole output gives the same logits.
+    """
+    least = Selection(tuple(_least(above, output.leaves, number, probe) for number in range(len(output.leaves))))
+    everything = Selection(tuple(NONE if leaf is None else _most(leaf, probe) for leaf in output.leaves))
+    for selection in (least, everything):
+        inputs = selection.inputs(probe.inputs, probe.lengths)
+        if _same(above, selection.keep(output.leaves, probe.lengths), inputs, probe.logits):
+            return selection
+    raise TrainError("its upper part needs more of the lower part than its output")
+
+
+def _least(above: Above, leaves: Leaves, number: int, probe: Probe) -> str:
+    leaf = leaves[number]
+    if leaf is None:
+        return NONE
+    for part, bad in _trials(leaf, probe).items():
+        if _same(above, [*leaves[:number], bad, *leaves[number + 1 :]], probe.inputs, probe.logits):
+            return part
+    return _most(leaf, probe)
+
+
+def _most(leaf: Tensor, probe: Probe) -> str:
+    """All of a leaf: one entry for each position of the input, or one for the row."""
+    positions = next(iter(probe.inputs.values())).shape[1]
+    return WHOLE if leaf.dim() == 3 and leaf.shape[1] == positions else ROW
+
+
+def _trials(leaf: Tensor, probe: Probe) -> dict[str, Tensor]:
+    """The leaf with NaN wherever each way of keeping less would not keep it."""
+    trials = {NONE: torch.full_like(leaf, torch.nan)}
+    if _most(leaf, probe) == WHOLE:
+        positions = torch.arange(leaf.shape[1], device=leaf.device).expand(leaf.shape[:2])
+        for part, take in ONE.items():
+            spared = positions == take(positions, probe.lengths)
+            trials[part] = leaf.masked_fill(~spared.unsqueeze(-1), torch.nan)
+    return trials
+
+
+def _same(above: Above, leaves: Leaves, inputs: Mapping[str, Tensor], expected: Tensor) -> bool:
+    kept = {f"{KEPT}{number}": leaf for number, leaf in enumerate(leaves) if leaf is not None}
+    found: Any = above(**inputs, **kept)
+    return torch.allclose(found.logits.float(), expected.float(), rtol=0, atol=TOLERANCE)
+
+
+def _kept(leaf: Tensor | None, part: str, lengths: Tensor) -> Tensor | None:
+    if leaf is None or part in {ROW, WHOLE}:
+        return leaf
+    if part == NONE:
+        return leaf.new_zeros(()).expand(leaf.shape[0], *[1] * (leaf.dim() - 2), leaf.shape[-1])
+    return ONE[part](leaf, lengths)

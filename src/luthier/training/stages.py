@@ -1,0 +1,145 @@
+"""What trains when: the recipe's methods laid on a network, as a list of stages.
+
+A run without stages is a run of one. All that any stage inserts is inserted once, at the beginning; a stage then only says
+which parameters have `requires_grad`, and at which rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from luthier.errors import RecipeError
+from luthier.methods import Context, Method
+from luthier.methods.select import gradual
+from luthier.models.anatomy import Anatomy, examine, parameters_of
+from luthier.models.insert import Inserted, insert_all
+from luthier.models.names import plain
+from luthier.recipe import schema
+from luthier.recipe.schema import Recipe
+from luthier.training.rates import Rates
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of the training."""
+
+    epochs: int
+    methods: tuple[Method, ...]
+    rates: Mapping[str, float]
+    """Peak learning rate of each parameter that trains, by its name in the network."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A network with everything inserted, and what trains in it when."""
+
+    model: nn.Module
+    anatomy: Anatomy
+    """Of the network before anything was inserted."""
+    stages: tuple[Stage, ...]
+    inserted: tuple[Inserted, ...]
+    """What it takes to build the same network again."""
+
+    @property
+    def trained(self) -> frozenset[str]:
+        """Names of all parameters that any stage trains."""
+        return frozenset(name for stage in self.stages for name in stage.rates)
+
+
+def apply_methods(model: nn.Module, new: Iterable[str], recipe: Recipe, context: Context) -> Applied:
+    """Lay the recipe's methods on a network and switch on what the first stage trains.
+
+    Args:
+        model: as `luthier.models.open.open_model` gives it.
+        new: names of parameters that were drawn and not loaded.
+        recipe: its `method` or `stages`, and its rates.
+        context: what the network reads and predicts.
+
+    Raises:
+        RecipeError: a method needs what this network does not have, or two methods contradict each other.
+    """
+    methods = recipe.methods
+    anatomy = examine(model, new)
+    head = [name for name, _ in parameters_of(model, anatomy.head)]
+    if any(method.words for method in methods):
+        # what predicts words is not new and trains where a method says so, but for parts that had to be drawn
+        anatomy, head = replace(anatomy, head=()), list(new)
+    plan = _plan(recipe, anatomy)
+    for method in methods:
+        _check_needs(method, anatomy)
+    before = [[frozenset(method.chosen(model, anatomy)) for method in stage.method] for stage in plan]
+    model.requires_grad_(False)
+    model, added = insert_all(model, anatomy, [method for stage in plan for method in stage.method], context)
+    stages = [
+        _stage(model, anatomy, stage, chosen, head, added, recipe) for stage, chosen in zip(plan, before, strict=True)
+    ]
+    _refuse_idle(stages)
+    switch(model, stages[0].rates)
+    return Applied(model, anatomy, tuple(stages), tuple(added))
+
+
+def switch(model: nn.Module, names: Iterable[str]) -> None:
+    """Let exactly these parameters train."""
+    wanted = set(names)
+    for name, one in model.named_parameters():
+        if one.is_floating_point():
+            one.requires_grad_(name in wanted)
+
+
+def _plan(recipe: Recipe, anatomy: Anatomy) -> list[schema.Stage]:
+    if recipe.stages is None:
+        return [schema.Stage(method=recipe.method)]
+    if isinstance(recipe.stages, list):
+        return recipe.stages
+    return [schema.Stage(epochs=1, method=[method]) for method in gradual(recipe.train.epochs, len(anatomy.blocks))]
+
+
+def _stage(
+    model: nn.Module,
+    anatomy: Anatomy,
+    stage: schema.Stage,
+    chosen: Sequence[frozenset[str]],
+    head: Sequence[str],
+    added: Sequence[Inserted],
+    recipe: Recipe,
+) -> Stage:
+    """Which parameters of the network train in a stage, and at which rate: that of the first method that trains them."""
+    order = sorted(zip(stage.method, chosen, strict=True), key=lambda pair: pair[0].wraps)
+    owners: dict[str, tuple[Method, float]] = {}
+    for method, names in order:
+        inserted = {name for one in added if one.method == method for name in one.names}
+        for name, one in model.named_parameters():
+            if name in inserted:
+                owners.setdefault(name, (method, method.factor(name)))
+            elif one.is_floating_point() and plain(name) in names:
+                owners.setdefault(name, (method, 1.0))
+    for name, _ in model.named_parameters():
+        if plain(name) in head:
+            owners[name] = (owners.get(name, (order[0][0], 1.0))[0], 1.0)
+    lr = stage.lr if stage.lr is not None else recipe.train.lr
+    decay = stage.layer_decay if stage.layer_decay is not None else recipe.train.layer_decay
+    rates = Rates(lr, decay, anatomy, [plain(name) for name in owners])
+    found = {name: rates.of(plain(name), method.rate.value) * factor for name, (method, factor) in owners.items()}
+    return Stage(stage.epochs or recipe.train.epochs, tuple(stage.method), found)
+
+
+def _check_needs(method: Method, anatomy: Anatomy) -> None:
+    missing = sorted(method.needs - anatomy.offers)
+    if missing:
+        raise RecipeError(
+            f"method {method.name} needs {' and '.join(missing)}, and this model has none. Use full, head or pattern."
+        )
+
+
+def _refuse_idle(stages: Sequence[Stage]) -> None:
+    """Refuse a stage in which nothing trains."""
+    for stage in stages:
+        if not stage.rates:
+            names = " + ".join(method.name for method in stage.methods)
+            raise RecipeError(
+                f"method {names} trains nothing by itself here, as it inserts nothing that learns. Combine it with a method that "
+                "trains weights of the model, such as full, top or lora."
+            )

@@ -1,0 +1,40 @@
+"""Entering a stage: what trains is switched on, and gets its optimiser, schedule and followers."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from luthier.training.job import Job, Work
+from luthier.training.optimizer import adamw, inner, schedule
+from luthier.training.stages import Stage, switch
+
+
+def enter(job: Job, number: int) -> None:
+    """Make a stage the one at work; nothing happens where it is already.
+
+    The optimiser's moments are carried on for the weights that train in the stage before, too.
+    """
+    if job.at == number:
+        return
+    stage = job.stages[number]
+    bare = job.accelerator.unwrap_model(job.model, keep_fp32_wrapper=False)
+    moments = dict(inner(job.work.optimizer).state) if job.at >= 0 else {}
+    switch(bare, stage.rates)
+    job.model, optimizer = job.accelerator.prepare(bare, adamw(bare, stage.rates, job.settings.weight_decay))
+    job.work = _work(job, bare, stage, optimizer)
+    kept = {id(one) for one in job.work.parameters}
+    inner(optimizer).state.update({one: slots for one, slots in moments.items() if id(one) in kept})
+    job.at = number
+
+
+def _work(job: Job, bare: nn.Module, stage: Stage, optimizer: object) -> Work:
+    steps = stage.epochs * job.batches.per_epoch
+    followers = (method.follow(bare, steps) for method in stage.methods)
+    return Work(
+        optimizer=optimizer,
+        schedule=schedule(job.settings, steps),
+        model=job.model,
+        feed=job.feed,
+        held=dict(job.held),
+        followers=tuple(follower for follower in followers if follower is not None),
+    )

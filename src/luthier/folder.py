@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ WRITTEN = (
 )
 """Everything that a run puts into its folder, in the order in which `clear` deletes it."""
 
+WAIT = 0.5
+"""Seconds that a line of the log may wait for others."""
 RESERVE = 16 * 2**20
 """Bytes left free beside what is written, for logs and the file system itself."""
 
@@ -36,6 +39,8 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._lines: list[str] = []
+        self._written = 0.0
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -170,18 +175,33 @@ class RunFolder:
             else:
                 one.unlink(missing_ok=True)
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Append a line to log.jsonl."""
-        with _disk_errors(self.path), (self.path / "log.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+    def log(self, record: Mapping[str, Any], soon: bool = False) -> None:
+        """Append a line to log.jsonl.
+
+        Args:
+            record: the line.
+            soon: it may wait for the next line that may not, but no longer than `WAIT`.
+        """
+        self._lines.append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        if not soon or time.monotonic() - self._written > WAIT:
+            self._write_lines()
 
     def flush_log(self) -> None:
         """Force log.jsonl onto the disk, so that after a power cut it reaches as far as the checkpoint that follows."""
+        self._write_lines()
         if (self.path / "log.jsonl").exists():
             _flush(self.path / "log.jsonl")
 
+    def _write_lines(self) -> None:
+        if self._lines:
+            with _disk_errors(self.path), (self.path / "log.jsonl").open("a", encoding="utf-8") as stream:
+                stream.write("".join(self._lines))
+            self._lines.clear()
+        self._written = time.monotonic()
+
     def records(self) -> list[dict[str, Any]]:
         """The lines of log.jsonl; a line that a crash has cut short is left out."""
+        self._write_lines()
         log = self.path / "log.jsonl"
         lines = log.read_bytes().splitlines() if log.exists() else []
         return [record for record in map(_record, lines) if record]

@@ -61,14 +61,14 @@ def _in_order(methods: Iterable[Method]) -> list[Method]:
     for method in methods:
         if method not in different:
             different.append(method)
-    wrapping = [method for method in different if method.wraps]
-    if len(wrapping) > 1:
-        raise RecipeError(
-            f"method: {wrapping[0].name} and {wrapping[1].name} cannot be combined, as each puts its own modules around the same "
-            "layers; choose one of them. In stages, give it the same settings each time."
-        )
     inserting = [method.name for method in different if type(method).insert is not Method.insert]
     twice = [name for name in inserting if inserting.count(name) > 1]
     if twice:
         raise RecipeError(f"method: {twice[0]} is there twice with different settings; a network takes it once.")
+    wrapping = [method for method in different if method.wraps]
+    if len(wrapping) > 1:
+        raise RecipeError(
+            f"method: {wrapping[0].name} and {wrapping[1].name} cannot be combined, as each puts its own modules around the same "
+            "layers; choose one of them."
+        )
     return sorted(different, key=lambda method: method.wraps)

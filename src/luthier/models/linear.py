@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+LEAST = 1 << 21
+"""Multiplications from which oneDNN pays: its call costs some 0.1 ms, more than the whole product of a small head takes."""
+
 
 @cache
 def onednn_is_faster() -> bool:
@@ -75,6 +78,6 @@ class OneDnnLinear(nn.Linear):
         return (
             rows.device.type == self.weight.device.type == "cpu"
             and rows.dtype == self.weight.dtype == torch.float32
-            and rows.numel() > 0
+            and rows.numel() * self.out_features >= LEAST
             and not torch.is_autocast_enabled("cpu")
         )

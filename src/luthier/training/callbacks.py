@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from types import FrameType
@@ -93,19 +94,33 @@ class Guard(Callback):
 class Log(Callback):
     """A line a step in log.jsonl, and what the recipe's trackers are told."""
 
+    EVERY = 0.2
+    """Seconds between two looks at the memory."""
+
     def __init__(self, folder: RunFolder | None, warn: Callable[[str], None]) -> None:
         self.folder = folder
         self.warn = warn
+        self._peak, self._asked = 0.0, -math.inf
 
     def after_step(self, job: Job, state: State, step: Step) -> None:
         """Write the step's figures."""
         record = facts(step, state, job)
         if self.folder:
-            self.folder.log({"event": "step", **record, "memory_mb": round(peak_memory_mb(job.device), 1)})
-        job.accelerator.log(
-            {f"train/{name}": value for name, value in record.items() if name != "step" and value is not None},
-            step=state.step,
-        )
+            self.folder.log({"event": "step", **record, "memory_mb": self._memory(job)}, soon=True)
+        if job.accelerator.trackers:
+            shown = {name: value for name, value in record.items() if name != "step" and value is not None}
+            job.accelerator.log({f"train/{name}": value for name, value in shown.items()}, step=state.step)
+
+    def finish(self, job: Job, state: State) -> None:
+        """Write what has waited."""
+        if self.folder:
+            self.folder.flush_log()
+
+    def _memory(self, job: Job) -> float:
+        """Peak memory; asking the system takes as long as a small step, so it is asked a few times a second."""
+        if time.monotonic() - self._asked > self.EVERY:
+            self._peak, self._asked = round(peak_memory_mb(job.device), 1), time.monotonic()
+        return self._peak
 
     def notice(self, job: Job, state: State, text: str) -> None:
         """Write it down and say it."""

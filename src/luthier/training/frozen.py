@@ -49,9 +49,15 @@ class Freeze(Callback):
         self.choice = choice
         self.folder = folder
         self.console = console
+        self._threads = torch.get_num_threads()
+
+    def finish(self, job: Job, state: State) -> None:
+        """Give the threads back."""
+        torch.set_num_threads(self._threads)
 
     def enter(self, job: Job, state: State) -> None:
         """Make the stage work from the boundary upwards, where there is one."""
+        torch.set_num_threads(self._threads)
         inside = job.accelerator.unwrap_model(job.model)
         boundary = find_boundary(inside, self.anatomy, job.stages[state.stage].rates)
         if isinstance(boundary, str):
@@ -87,6 +93,8 @@ class Freeze(Callback):
                 frozen: dict[str, Feed] = {name: lower.feed(feed, where, advance) for name, feed in feeds.items()}
         job.work.model, job.work.feed, job.work.held = lower.above, frozen.pop("train"), frozen
         lower.above.train()
+        if lower.selection.position:
+            torch.set_num_threads(1)  # what is left of a step is so little that waking a second thread takes longer
         return f"Outputs of {boundary.kept} are kept for {rows} rows ({where}, {keeping.said(size)})."
 
 

@@ -40,6 +40,8 @@ def cut(lengths: NDArray[np.integer], cost: float, max_tokens: int | None = None
         Positions in `lengths`, one array a micro-batch; every row is in exactly one.
     """
     order = _longest_first(lengths)
+    if max_tokens is None and lengths.min() == lengths.max():
+        return [order]
     start = _last_starts(lengths[order].astype(np.float64), cost, max_tokens)
     ends = []
     end = len(order)

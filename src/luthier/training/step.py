@@ -8,12 +8,14 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
+from accelerate.utils import DistributedType
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 
 from luthier.recipe.schema import Train
 from luthier.training.job import Job, State
 from luthier.training.microbatch import CALL_COST, cut
+from luthier.training.optimizer import inner
 
 Sums = tuple[float, float, float]
 """Of a step over all processes: losses, counts, padded tokens."""
@@ -59,7 +61,7 @@ def move(job: Job, state: State, pieces: Sequence[np.ndarray]) -> tuple[float, f
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
     if math.isfinite(loss) and (math.isfinite(norm) or job.accelerator.scaler is not None):
-        optimizer.step()
+        _step(job)
         for follower in job.work.followers:
             follower.after_step(number)
     forget_gradients(job)
@@ -87,16 +89,35 @@ def _gradients(job: Job, pieces: Sequence[np.ndarray]) -> Sums:
     loss_sum = count_sum = torch.zeros((), device=job.device)
     for position, piece in enumerate(pieces):
         last = position == len(pieces) - 1
-        with nullcontext() if last else job.accelerator.no_sync(job.model):
+        with nullcontext() if last or _is_plain(job) else job.accelerator.no_sync(job.model):
             loss, count = _piece(job, piece)
-            job.accelerator.backward(loss)
+            _backward(job, loss)
         loss_sum, count_sum = loss_sum + loss.detach(), count_sum + count
     padded = loss_sum.new_tensor(sum(padded_tokens(job, piece) for piece in pieces))
     own = torch.stack([loss_sum, count_sum, padded])
-    losses, counts, tokens = job.accelerator.reduce(own, reduction="sum").tolist()
+    alone = job.accelerator.num_processes == 1
+    losses, counts, tokens = (own if alone else job.accelerator.reduce(own, reduction="sum")).tolist()
     for follower in job.work.followers:  # the gradients are of sums, divided by the count later on
-        job.accelerator.backward(follower.penalty() * counts / job.accelerator.num_processes)
+        _backward(job, follower.penalty() * counts / job.accelerator.num_processes)
     return losses, counts, tokens
+
+
+def _backward(job: Job, loss: Tensor) -> None:
+    """Accelerate's, or without its looking for packages at each call where it would add nothing."""
+    if _is_plain(job):
+        loss.backward()
+    else:
+        job.accelerator.backward(loss)
+
+
+def _step(job: Job) -> None:
+    """Move the weights; as `_backward`."""
+    (inner(job.work.optimizer) if _is_plain(job) else job.work.optimizer).step()
+
+
+def _is_plain(job: Job) -> bool:
+    """Whether one process trains on a CPU or GPU without a scaler."""
+    return job.accelerator.distributed_type == DistributedType.NO and job.accelerator.scaler is None
 
 
 def _piece(job: Job, piece: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -112,7 +133,8 @@ def _scale_and_clip(job: Job, scale: float) -> float:
 
     As `torch.nn.utils.clip_grad_norm_` after a multiplication by `scale`.
     """
-    job.accelerator.unscale_gradients(job.work.optimizer)
+    if not _is_plain(job):
+        job.accelerator.unscale_gradients(job.work.optimizer)
     gradients = [one.grad for one in job.work.parameters if one.grad is not None]
     norm = float(torch.nn.utils.get_total_norm(gradients)) * scale
     clip = min(1.0, job.settings.clip / (norm + 1e-6)) if job.settings.clip else 1.0

@@ -7,10 +7,10 @@ export LUTHIER_ASSETS ?= $(ASSETS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format test test-all bench docs clean
+.PHONY: help install demo check format test test-all bench bench-methods docs clean
 
 help:  ## list what there is to make
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(BIN)/luthier  ## create .venv with .venv/bin/luthier in it
 
@@ -40,6 +40,9 @@ test-all: install  ## the slow tests too
 
 bench: install  ## measure against transformers.Trainer; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/train_text.py
+
+bench-methods: install  ## measure what the methods cost; writes benchmarks/METHODS.md
+	$(BIN)/python benchmarks/train_methods.py
 
 docs: install  ## write docs/recipe.md anew from the schema
 	$(BIN)/python docs/generate.py

@@ -18,7 +18,7 @@ from luthier.methods import Context, Method
 from luthier.methods.cloze import Cloze
 from luthier.methods.lora import Lora
 from luthier.methods.prompt import Prompt
-from luthier.modalities.template import FIRST_VIRTUAL
+from luthier.modalities import FIRST_VIRTUAL
 from luthier.modalities.text import Text
 from luthier.models.anatomy import examine
 from luthier.models.open import Base, open_model, open_tokenizer

@@ -8,7 +8,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 
 import tiny_models
 from luthier.errors import RecipeError
-from luthier.modalities.template import FIRST_VIRTUAL, parse, surroundings
+from luthier.modalities import FIRST_VIRTUAL
+from luthier.modalities.template import parse, surroundings
 from luthier.modalities.text import Text
 
 TEXTS = ["very good", "the battery is bad", "great"]

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from luthier.methods import Context
 from luthier.modalities.text import Text
 from luthier.models.open import find, open_model, open_tokenizer
-from luthier.models.save import load_trained_state, save_model, size_of, trained_state
+from luthier.models.save import load_trained_state, save_whole, size_of, trained_state
 from luthier.recipe.schema import Recipe
 from luthier.tasks.classify import Classes
 from luthier.training.stages import apply_methods
@@ -30,6 +30,12 @@ def network(tiny: Callable[[str], Path]) -> Callable[..., Any]:
         return apply_methods(opened.model, opened.new, recipe, Context()).model.eval()
 
     return made
+
+
+def save(model: nn.Module, base: Path, folder: Path) -> None:
+    """As a run saves a merged model."""
+    save_whole(model, folder, {name for name, one in model.named_parameters() if one.requires_grad})
+    Text(open_tokenizer(find(str(base)))).save(str(folder))
 
 
 class Counting(nn.Module):
@@ -79,7 +85,7 @@ def test_the_folder_holds_what_plain_transformers_needs(
     network: Callable[..., Any], tiny: Callable[[str], Path], tmp_path: Path
 ) -> None:
     model = network("full")
-    save_model(model, Text(open_tokenizer(find(str(tiny("bert"))))), tmp_path)
+    save(model, tiny("bert"), tmp_path)
     assert {one.name for one in tmp_path.iterdir()} == {
         "config.json",
         "model.safetensors",
@@ -99,7 +105,7 @@ def test_the_folder_holds_what_plain_transformers_needs(
 def test_an_adapter_lies_beside_the_full_model(
     network: Callable[..., Any], tiny: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    save_model(network("lora"), Text(open_tokenizer(find(str(tiny("bert"))))), tmp_path)
+    save(network("lora"), tiny("bert"), tmp_path)
     assert {one.name for one in (tmp_path / "adapter").iterdir()} == {
         "README.md",
         "adapter_config.json",
@@ -117,7 +123,7 @@ def test_saving_does_not_ask_the_hub(
     model.peft_config["default"].base_model_name_or_path = "somebody/bert"
     asked: list[object] = []
     monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *about: asked.append(about))
-    save_model(model, Text(open_tokenizer(find(str(tiny("bert"))))), tmp_path)
+    save(model, tiny("bert"), tmp_path)
     assert not asked
 
 
@@ -131,7 +137,7 @@ def test_more_than_an_adapter_holds_is_folded_in(
                 one.normal_(std=0.1)
     batch = {"input_ids": torch.tensor([[2, 5, 6, 3]])}
     expected = copy.deepcopy(model)(**batch).logits
-    save_model(model, Text(open_tokenizer(find(str(tiny("bert"))))), tmp_path)
+    save(model, tiny("bert"), tmp_path)
     assert not (tmp_path / "adapter").exists()
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert torch.allclose(plain(**batch).logits, expected, atol=1e-5)

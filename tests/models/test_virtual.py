@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelFo
 
 import tiny_models
 from luthier.errors import RecipeError
-from luthier.modalities.template import FIRST_VIRTUAL
+from luthier.modalities import FIRST_VIRTUAL
 from luthier.models.embedding import AddingEmbedding
 from luthier.models.quick import quicken
 from luthier.models.quiet import quiet

@@ -134,7 +134,21 @@ def test_all_mistakes_come_together_with_line_and_suggestion(tmp_path: Path) -> 
             "train.schedule: expected 'linear', 'cosine', 'constant' or 'plateau'; got 'cosin'.",
         ),
         ({"data": {"files": "a.csv", "split": {"parts": [1]}}}, "data.split.parts: "),
-        ({**MINIMAL, "method": "pattern"}, "method.train: this key is needed and missing."),
+        (
+            {**MINIMAL, "method": "pattern"},
+            "method: write train, freeze or freeze_children: nothing says what to choose",
+        ),
+        ({**MINIMAL, "train": {"lr": -1}}, "train.lr: expected greater than 0; got -1."),
+        ({**MINIMAL, "train": {"lr": {"head": 0}}}, "train.lr.head: expected greater than 0; got 0."),
+        ({**MINIMAL, "stages": []}, "stages: "),
+        ({**MINIMAL, "stages": "gradul"}, "stages: expected 'gradual'; got 'gradul'."),
+        ({**MINIMAL, "stages": [{"method": "lorra"}]}, "stages.0.method: there is no method 'lorra'; did you mean 'lora'?"),
+        ({**MINIMAL, "stages": [{"epoch": 3, "method": "head"}]}, "stages.0.epoch: there is no such key; did you mean 'epochs'?"),
+        ({**MINIMAL, "stages": [{"epochs": 3}]}, "stages.0.method: this key is needed and missing."),
+        (
+            {**MINIMAL, "method": "lora", "stages": "gradual"},
+            "give `method` or `stages` and not both: each stage names its own method",
+        ),
     ],
 )
 def test_single_mistakes(document: dict[str, object], sentence: str) -> None:

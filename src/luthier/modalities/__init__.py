@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 
+FIRST_VIRTUAL = 1 << 30
+"""Ids from here on stand for tokens that no vocabulary has and whose vectors are learned; no vocabulary reaches so far."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Encoded rows: a column per model input, and each row's length before and after cutting."""

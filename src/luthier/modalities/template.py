@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luthier.errors import RecipeError
+from luthier.modalities import FIRST_VIRTUAL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-FIRST_VIRTUAL = 1 << 30
-"""Id of the first token whose vector is learned and stands in no vocabulary; far beyond every vocabulary's size."""
 
 TEXT, MASK, SOFT, WORDS = "text", "mask", "soft", "words"
 PARTS = re.compile(r"\{(\w*)(?::([^{}]*))?\}|([^{}]+)|([{}])")

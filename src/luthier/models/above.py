@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from luthier.errors import TrainError
 from luthier.models.boundary import Boundary
 
 Place = tuple[nn.Module, str, nn.Module]
@@ -81,6 +82,9 @@ def record(model: nn.Module, inside: nn.Module, kept: str, inputs: Mapping[str, 
         inside: the same, or what Accelerate has wrapped.
         kept: name of the module in `inside`.
         inputs: the network's own.
+
+    Raises:
+        TrainError: the network does not call the module.
     """
     recorder = _Recorder(inside.get_submodule(kept))
     try:
@@ -90,7 +94,7 @@ def record(model: nn.Module, inside: nn.Module, kept: str, inputs: Mapping[str, 
         rows = next(iter(inputs.values())).shape[0]
         leaves, spec = pytree.tree_flatten(recorder.output)
         return Output([leaf if _has_rows(leaf, rows) else None for leaf in leaves], spec)
-    raise RuntimeError(f"the network does not call {kept}")
+    raise TrainError(f"the network does not call {kept}")
 
 
 def _has_rows(leaf: Any, rows: int) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from luthier.errors import RecipeError
-from luthier.modalities.template import FIRST_VIRTUAL
+from luthier.modalities import FIRST_VIRTUAL
 from luthier.models.embedding import AddingEmbedding
 
 FILLERS = {"attention_mask": 1, "token_type_ids": 0}

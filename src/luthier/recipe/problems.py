@@ -71,7 +71,10 @@ def _other_branch(error: Any, document: Any, path: Path) -> bool:
     value = error["input"]
     return len(error["loc"]) > len(path) and (
         (error["type"] == "string_type" and isinstance(value, Mapping | list))
-        or (error["type"] in {"model_type", "list_type", "model_attributes_type"} and isinstance(value, str))
+        or (error["type"] in {"model_type", "list_type", "dict_type", "model_attributes_type"} and isinstance(value, str))
+        or (error["type"] in {"float_type", "list_type", "literal_error"} and isinstance(value, Mapping))
+        or (error["type"] == "dict_type" and isinstance(value, int | float))
+        or (error["type"] == "literal_error" and isinstance(value, list))
     )
 
 
@@ -99,7 +102,8 @@ def _all_keys() -> list[str]:
     from luthier.recipe.schema import Recipe
 
     keys = []
-    for name, field in Recipe.model_fields.items():
+    usual_first = sorted(Recipe.model_fields.items(), key=lambda item: item[1].default is None)
+    for name, field in usual_first:
         keys.append(name)
         inner = _options(field.annotation)
         keys += [f"{name}.{key}" for key in inner.model_fields] if inner else []

@@ -114,11 +114,12 @@ class FrozenFeed(Feed):
         self.feed = feed
         self.features = features
         self._short = _one_position(feed, selection) if selection.position else None
+        self._lengths = feed.lengths if self._short is None else np.ones_like(feed.lengths)
 
     @property
     def lengths(self) -> np.ndarray:
         """Positions that the network is called with."""
-        return self.feed.lengths if self._short is None else np.ones_like(self.feed.lengths)
+        return self._lengths
 
     def inputs(self, indices: np.ndarray) -> dict[str, Tensor]:
         """The network's inputs, and what is kept of its frozen part."""

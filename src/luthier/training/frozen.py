@@ -8,7 +8,9 @@ with the network from the boundary upwards (models/above.py). Losses and predict
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,14 +26,13 @@ from luthier.models.anatomy import Anatomy
 from luthier.models.boundary import Boundary, find_boundary
 from luthier.show import Console
 from luthier.training import keeping
-from luthier.training.features import Features, FrozenFeed, shapes
+from luthier.training.features import Features, FrozenFeed, Shape, shapes
 from luthier.training.job import Callback, Job, State
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
-from luthier.training.selection import Probe, Selection, select
+from luthier.training.selection import ROW, Probe, Selection, select
 
 PROBED = 6
-"""Rows to try with, from the shortest to the longest of the first `AMONG`."""
-AMONG = 256
+"""Rows to try with, from the shortest to the longest."""
 
 
 class Freeze(Callback):
@@ -61,7 +62,7 @@ class Freeze(Callback):
         inside = job.accelerator.unwrap_model(job.model)
         boundary = find_boundary(inside, self.anatomy, job.stages[state.stage].rates)
         if isinstance(boundary, str):
-            reason = f"No outputs of frozen parts are kept: {boundary}."
+            reason = _none(boundary)
         else:
             for name in boundary.frozen:
                 inside.get_submodule(name).eval()
@@ -72,30 +73,63 @@ class Freeze(Callback):
     def _keep(self, job: Job, inside: nn.Module, boundary: Boundary) -> str:
         """Keep the outputs of all rows; returns a sentence on what was done, or why nothing was."""
         if self.choice == "off":
-            return "No outputs of frozen parts are kept: train.cache is off."
+            return _none("train.cache is off")
         if job.accelerator.num_processes > 1:
-            return "No outputs of frozen parts are kept: several processes train."
-        feeds = {"train": job.feed, **job.held}
+            return _none("several processes train")
         with evaluating(job.model):
             try:
                 lower = _Lower(job, inside, boundary)
+                splits = {name: lower.split(feed) for name, feed in {"train": job.feed, **job.held}.items()}
+                where = self._fill(lower, splits.values())
             except TrainError as unfit:
-                return f"No outputs of frozen parts are kept: {unfit}."
-            size = sum(lower.size(feed) for feed in feeds.values())
-            where = keeping.place(self.choice, size)
-            if where not in {"memory", "disk"}:
-                return f"No outputs of frozen parts are kept: {where}."
-            rows = sum(map(len, feeds.values()))
-            self.console.say(
-                f"{boundary.kept} and all before it are frozen: its outputs are computed once ({keeping.said(size)})."
-            )
-            with self.console.bar("Frozen part", rows) as advance:
-                frozen: dict[str, Feed] = {name: lower.feed(feed, where, advance) for name, feed in feeds.items()}
+                return _none(str(unfit))
+        frozen: dict[str, Feed] = {name: lower.feed(split) for name, split in splits.items()}
         job.work.model, job.work.feed, job.work.held = lower.above, frozen.pop("train"), frozen
         lower.above.train()
         if lower.selection.position:
             torch.set_num_threads(1)  # what is left of a step is so little that waking a second thread takes longer
+        rows, size = sum(len(split.feed) for split in splits.values()), sum(split.size for split in splits.values())
         return f"Outputs of {boundary.kept} are kept for {rows} rows ({where}, {keeping.said(size)})."
+
+    def _fill(self, lower: _Lower, splits: Collection[Split]) -> str:
+        """Compute the outputs of the splits that no earlier run has left; returns where they are kept.
+
+        Raises:
+            TrainError: there is no room for them.
+        """
+        missing = [split for split in splits if split.tensors is None]
+        if not missing:
+            return "from an earlier run"
+        size = sum(split.size for split in missing)
+        where = keeping.place(self.choice, size)
+        name = lower.boundary.kept
+        self.console.say(f"{name} and all before it are frozen: its outputs are computed once ({keeping.said(size)}).")
+        with self.console.bar("Frozen part", sum(len(split.feed) for split in missing)) as advance:
+            for split in missing:
+                lower.fill(split, where, advance)
+        return where
+
+
+def _none(reason: str) -> str:
+    return f"No outputs of frozen parts are kept: {reason}."
+
+
+@dataclass
+class Split:
+    """Rows whose outputs are kept."""
+
+    feed: Feed
+    key: str
+    """Hash of all that decides on the outputs."""
+    sizes: list[tuple[int, torch.dtype]]
+    """Numbers and type of each tensor that holds them."""
+    tensors: list[Tensor] | None
+    """They, where they are there already."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tensors."""
+        return sum(map(keeping.bytes_of, self.sizes))
 
 
 class _Lower:
@@ -109,32 +143,38 @@ class _Lower:
         self.job = job
         self.inside = inside
         self.boundary = boundary
-        lengths = job.feed.lengths[:AMONG]
-        some = np.argsort(lengths, kind="stable")[
-            np.linspace(0, len(lengths) - 1, min(PROBED, len(lengths))).astype(int)
-        ]
+        some = _spread(job.feed.lengths)
         inputs = self._inputs(job.feed, some)
         with torch.no_grad():
-            output = self._output(inputs)
+            output, short = self._output(inputs), self._output(self._inputs(job.feed, some[:1]))
             probe = Probe(inputs, torch.from_numpy(job.feed.lengths[some]), job.model(**inputs).logits)
             self.above = Above(job.model, inside, boundary, output.spec).eval()
             self.selection: Selection = select(self.above, output, probe)
         self.shapes = shapes(output.leaves, self.selection)
+        _refuse_growing(self.shapes, shapes(short.leaves, self.selection))
 
-    def size(self, feed: Feed) -> int:
-        """Bytes that a split's outputs take."""
-        return sum(map(keeping.bytes_of, self._sizes(feed)))
+    def split(self, feed: Feed) -> Split:
+        """Rows, with their outputs where an earlier run has kept them."""
+        sizes = [(shape.size(feed.lengths), shape.dtype) for shape in self.shapes if shape is not None]
+        key = self._key(feed)
+        return Split(feed, key, sizes, keeping.find(key, sizes))
 
-    def feed(self, feed: Feed, where: str, advance: Callable[[int], None]) -> FrozenFeed:
-        """A split with its outputs, found or computed."""
-        key, sizes = self._key(feed), self._sizes(feed)
-        tensors = keeping.find(key, sizes)
-        if tensors is None:
-            tensors = keeping.make(key, sizes, where, lambda empty: self._fill(feed, empty, advance))
-        return FrozenFeed(feed, self._features(tensors, feed), self.selection)
+    def fill(self, split: Split, where: str, advance: Callable[[int], None]) -> None:
+        """Compute the outputs.
+
+        Raises:
+            TrainError: the disk is full.
+        """
+        split.tensors = keeping.make(
+            split.key, split.sizes, where, lambda empty: self._compute(split.feed, empty, advance)
+        )
+
+    def feed(self, split: Split) -> FrozenFeed:
+        """A filled split as what the network from the boundary upwards reads."""
+        return FrozenFeed(split.feed, self._features(split.tensors or [], split.feed), self.selection)
 
     @torch.no_grad()
-    def _fill(self, feed: Feed, tensors: Sequence[Tensor], advance: Callable[[int], None]) -> None:
+    def _compute(self, feed: Feed, tensors: Sequence[Tensor], advance: Callable[[int], None]) -> None:
         features = self._features(tensors, feed)
         for group in sorted_groups(feed.lengths, TOKENS_PER_CALL):
             leaves = self._output(self._inputs(feed, group)).leaves
@@ -147,28 +187,62 @@ class _Lower:
     def _inputs(self, feed: Feed, rows: np.ndarray) -> dict[str, Tensor]:
         return {name: value for name, value in feed.batch(rows, self.job.device).items() if name != "target"}
 
-    def _sizes(self, feed: Feed) -> list[tuple[int, torch.dtype]]:
-        return [(shape.size(feed.lengths), shape.dtype) for shape in self.shapes if shape is not None]
-
     def _features(self, tensors: Sequence[Tensor], feed: Feed) -> Features:
         given = iter(tensors)
         return Features(self.shapes, [None if shape is None else next(given) for shape in self.shapes], feed.lengths)
 
     def _key(self, feed: Feed) -> str:
-        """Hash of all that decides on the outputs: frozen weights, the rows as encoded, precision, and the code."""
-        digest = hashlib.sha256()
-        for part in (self.boundary, self.selection, self.shapes, self.job.accelerator.mixed_precision, _versions()):
-            digest.update(repr(part).encode())
-        for name in self.boundary.frozen:
-            for key, value in self.inside.get_submodule(name).state_dict().items():
-                digest.update(f"{name}.{key}".encode())
-                digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        """Hash of all that decides on the outputs: the frozen part, the rows as encoded, precision, and the code."""
+        digest = self._frozen.copy()
         for rows in np.array_split(np.arange(len(feed)), max(1, len(feed) // 1000)):
             for name, value in feed.inputs(rows).items():
-                digest.update(
-                    f"{name}{tuple(value.shape)}".encode() + value.contiguous().view(torch.uint8).numpy().tobytes()
-                )
+                digest.update(f"{name}{tuple(value.shape)}".encode())
+                digest.update(_bytes(value))
         return digest.hexdigest()[:32]
+
+    @cached_property
+    def _frozen(self) -> hashlib._Hash:
+        """Hash of weights, settings, precision and code."""
+        digest = hashlib.sha256()
+        precision = (self.job.accelerator.mixed_precision, self.job.device.type)
+        for part in (self.boundary, self.selection, self.shapes, precision, _versions(), _settings(self.inside)):
+            digest.update(repr(part).encode())
+        for name in self.boundary.frozen:
+            module = self.inside.get_submodule(name)
+            # buffers too: what is drawn from a seed is not always in the state
+            for key, value in {**dict(module.named_buffers()), **module.state_dict()}.items():
+                digest.update(f"{name}.{key}".encode())
+                digest.update(_bytes(value))
+        return digest
+
+
+def _spread(lengths: np.ndarray) -> np.ndarray:
+    """A few rows from the shortest to the longest, (rows,)."""
+    order = np.argsort(lengths, kind="stable")
+    some: np.ndarray = order[np.linspace(0, len(order) - 1, min(PROBED, len(order))).astype(int)]
+    return some
+
+
+def _refuse_growing(long: Sequence[Shape | None], short: Sequence[Shape | None]) -> None:
+    """Refuse an output of which rows are stored whole and are not all equally large.
+
+    Raises:
+        TrainError: there is one.
+    """
+    pairs = [(one, other) for one, other in zip(long, short, strict=True) if one and other]
+    if any(one.part == ROW and one.inner != other.inner for one, other in pairs):
+        raise TrainError("a row's output has a size that varies with more than its own length")
+
+
+def _bytes(value: Tensor) -> memoryview:
+    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def _settings(network: nn.Module) -> list[str]:
+    """The configuration and the PEFT settings of a network: weights alone do not say what is computed with them."""
+    holders = [network, *network.children()]
+    configs = [getattr(one, name, None) for one in holders for name in ("config", "peft_config")]
+    return [repr(config) for config in configs if config is not None]
 
 
 def _versions() -> tuple[str, ...]:

@@ -6,17 +6,23 @@ deleted first, as soon as all of them are larger than `LIMIT`.
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
+import psutil
 import torch
 from torch import Tensor
 
 from luthier import hardware
 from luthier.cache import cache_folder
+from luthier.errors import TrainError
 from luthier.folder import MANIFEST
 
 LIMIT = 20 * 2**30
@@ -28,25 +34,29 @@ SHARE_OF_MEMORY = 0.4
 SHARED = 256 * 2**20
 """Bytes up to which what is kept in memory is written to a file, too, for later runs."""
 
+CHUNK = 2**24
+"""Bytes of zeros written at a time, where the system cannot reserve a file's blocks."""
+
 Choice = Literal["auto", "off", "memory", "disk"]
 
 
 def place(choice: Choice, size: int) -> str:
-    """Where something of this many bytes is kept: `memory` or `disk`, or a sentence on why nowhere.
+    """Where something of this many bytes is kept: `memory` or `disk`.
 
     Args:
         choice: of the recipe; `auto` is memory where there is room.
         size: in bytes.
+
+    Raises:
+        TrainError: nowhere.
     """
-    memory = int(SHARE_OF_MEMORY * hardware.available_memory())
-    disk = min(LIMIT, int(SHARE_OF_DISK * shutil.disk_usage(_root()).free))
-    room = {"memory": memory, "disk": disk}
+    room = {"memory": int(SHARE_OF_MEMORY * hardware.available_memory()), "disk": _room_on_disk()}
     tried = ("memory", "disk") if choice == "auto" else (choice,)
     fitting = [name for name in tried if size <= room[name]]
     if fitting:
         return fitting[0]
     given = " and ".join(f"{said(room[name])} of {name}" for name in tried)
-    return f"they take {said(size)}, and it may use {given}"
+    raise TrainError(f"they take {said(size)}, and it may use {given}")
 
 
 def find(key: str, sizes: Sequence[tuple[int, torch.dtype]]) -> list[Tensor] | None:
@@ -76,21 +86,16 @@ def make(
         fill: writes into the tensors.
 
     Raises:
-        OSError: the disk is full; no half-written file is left.
+        TrainError: the files cannot be written; no half-written one is left.
     """
-    total = sum(map(bytes_of, sizes))
-    if where == "memory":
-        tensors = [torch.empty(numbers, dtype=dtype) for numbers, dtype in sizes]
-        fill(tensors)
-        if total <= SHARED and total <= place_on_disk():
+    if where == "disk":
+        return _write(key, sizes, fill)
+    tensors = [torch.empty(numbers, dtype=dtype) for numbers, dtype in sizes]
+    fill(tensors)
+    if sum(map(bytes_of, sizes)) <= min(SHARED, _room_on_disk()):
+        with suppress(TrainError):  # only later runs would have gained
             _write(key, sizes, lambda files: [file.copy_(one) for file, one in zip(files, tensors, strict=True)])
-        return tensors
-    return _write(key, sizes, fill)
-
-
-def place_on_disk() -> int:
-    """Bytes that may be written."""
-    return min(LIMIT, int(SHARE_OF_DISK * shutil.disk_usage(_root()).free))
+    return tensors
 
 
 def bytes_of(size: tuple[int, torch.dtype]) -> int:
@@ -109,35 +114,66 @@ def _write(
 ) -> list[Tensor]:
     """Write files beside their place and rename the folder, so that it is there whole or not at all."""
     folder, draft = _root() / key, _root() / f"{key}.{os.getpid()}.tmp"
-    _make_room(sum(map(bytes_of, sizes)))
     try:
+        _make_room(sum(map(bytes_of, sizes)))
         draft.mkdir()
         mapped = [_reserved(draft / f"{number}.bin", *size) for number, size in enumerate(sizes)]
         fill(mapped)
         (draft / MANIFEST).write_text("{}", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+        _put(draft, folder)
+    except OSError as wrong:
+        raise TrainError(f"{_root()} cannot be written: {wrong.strerror}") from wrong
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return mapped
 
 
+def _put(draft: Path, folder: Path) -> None:
+    """Rename a folder to where no whole one stands; another process may just have put the same there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        draft.rename(folder)
+    except OSError as wrong:
+        if wrong.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+
+
 def _make_room(size: int) -> None:
-    """Delete what was used longest ago until `size` more bytes are within the limit."""
-    kept = sorted(_root().glob(f"*/{MANIFEST}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    """Delete what was used longest ago until `size` more bytes are within the limit, and what killed processes have left."""
+    for draft in _root().glob("*.tmp"):
+        if not psutil.pid_exists(int(draft.stem.rpartition(".")[2])):
+            shutil.rmtree(draft, ignore_errors=True)
     total = size
-    for file in kept:
-        total += sum(one.stat().st_size for one in file.parent.iterdir())
-        if total > LIMIT:
-            shutil.rmtree(file.parent, ignore_errors=True)
+    for folder in sorted(_root().iterdir(), key=_used, reverse=True):
+        total += sum(one.stat().st_size for one in folder.iterdir())
+        if total > LIMIT and folder.suffix != ".tmp":
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _used(folder: Path) -> float:
+    """When files were last used; of those being written, now."""
+    manifest = folder / MANIFEST
+    return manifest.stat().st_mtime if manifest.is_file() else math.inf
+
+
+def _room_on_disk() -> int:
+    """Bytes that may be written."""
+    return min(LIMIT, int(SHARE_OF_DISK * shutil.disk_usage(_root()).free))
 
 
 def _reserved(file: Path, numbers: int, dtype: torch.dtype) -> Tensor:
     """A new file whose blocks are all there: writing to a mapped file on a full disk would end the process."""
     with file.open("wb") as stream:
-        if numbers:
-            os.posix_fallocate(stream.fileno(), 0, numbers * dtype.itemsize)
+        _reserve(stream, numbers * dtype.itemsize)
     return _mapped(file, numbers, dtype)
+
+
+def _reserve(stream: IO[bytes], size: int) -> None:
+    if sys.platform == "linux" and size:
+        os.posix_fallocate(stream.fileno(), 0, size)
+        return
+    for start in range(0, size, CHUNK):
+        stream.write(bytes(min(CHUNK, size - start)))
 
 
 def _mapped(file: Path, numbers: int, dtype: torch.dtype) -> Tensor:

@@ -1,0 +1,217 @@
+"""Every method on the same data: accuracy with interval over seeds, trainable share, size of what it adds.
+
+    python benchmarks/method_table.py --model demo/minilm-en            # goes on where it was stopped; hours on 2 cores
+    python benchmarks/method_table.py --only lora,prefix --seeds 0
+
+Each run is a process of its own and a line of method_table.jsonl; a run that is there is not done again. Seeds come in turn, so
+that the table is complete for the first seed before the second begins. `--render` writes the table into METHODS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "method_table.jsonl"
+START, END = "<!-- table: written by method_table.py -->", "<!-- end of the table -->"
+SPECIAL: dict[str, Any] = {"top": {"name": "top", "blocks": 2}}
+LEFT_OUT = {"pattern", "cloze"}
+"""`pattern` is whatever its pattern says; `cloze` needs a head that predicts words, which MiniLM's checkpoint has not."""
+
+
+def main() -> None:
+    """Run what is missing, or one run, or write the table."""
+    options = read_options()
+    if options.one:
+        print(json.dumps(run_one(json.loads(options.one))))
+    elif options.render:
+        write(options.output, render(options))
+    else:
+        run_missing(options)
+
+
+def read_options() -> argparse.Namespace:
+    """The command line."""
+    assets = Path(os.environ.get("LUTHIER_ASSETS", HERE.parent.parent / "shared" / "assets"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="demo/minilm-en")
+    parser.add_argument("--assets", type=Path, default=assets)
+    parser.add_argument("--data", default="sst2,hotel", help="which data sets")
+    parser.add_argument("--only", default="", help="methods, comma-separated; default all")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--rows", type=int, default=0, help="training rows; 0 takes all")
+    parser.add_argument(
+        "--share", default="0/1", help="i/n: do every n-th run only, for several processes side by side"
+    )
+    parser.add_argument("--output", type=Path, default=HERE / "METHODS.md")
+    parser.add_argument("--render", action="store_true")
+    parser.add_argument("--one", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def run_missing(options: argparse.Namespace) -> None:
+    """Run all jobs that have no line yet."""
+    number, of = map(int, options.share.split("/"))
+    for index, job in enumerate(jobs(options)):
+        if index % of != number or key_of(job) in {key_of(one) for one in results()}:
+            continue
+        command = [sys.executable, __file__, "--one", json.dumps(job)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = json.loads(run.stdout.splitlines()[-1]) if run.returncode == 0 else {"failed": run.stderr[-500:]}
+        with RESULTS.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(job | found) + "\n")
+        print(key_of(job), found, file=sys.stderr, flush=True)
+
+
+def jobs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One job per seed, data set and method."""
+    from luthier.methods import METHODS
+
+    names = [name for name in METHODS if name not in LEFT_OUT]
+    names = options.only.split(",") if options.only else names
+    for seed in map(int, options.seeds.split(",")):
+        for data in options.data.split(","):
+            for name in names:
+                method = SPECIAL.get(name, {"name": name})
+                yield {"data": data, "method": method, "seed": seed, "rows": options.rows} | {
+                    "model": options.model,
+                    "assets": str(options.assets),
+                }
+
+
+def results() -> list[dict[str, Any]]:
+    """The lines that are there."""
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def key_of(job: dict[str, Any]) -> str:
+    """What makes a run the same."""
+    return json.dumps([job["data"], job["method"], job["seed"], job["rows"]])
+
+
+def run_one(job: dict[str, Any]) -> dict[str, Any]:
+    """Train with the method's defaults and score the test rows."""
+    import luthier
+    from luthier import hardware
+
+    with tempfile.TemporaryDirectory() as place:
+        recipe = {
+            "model": job["model"],
+            "data": DATA[job["data"]](Path(job["assets"]) / "data", Path(place), job["rows"]),
+            "method": job["method"],
+            "train": {"precision": "fp32"},
+            "seed": job["seed"],
+            "save": "merged" if job["method"]["name"] in {"full", "scratch"} else "increment",
+            "output": f"{place}/run",
+        }
+        run = luthier.train(recipe)
+        scored = run.evaluate("test")
+        log = run.folder.records()
+        resolved = run.folder.read_json("report.json")["run"]
+        weights = sum(file.stat().st_size for file in (run.path / "model").glob("*.safetensors"))
+        return {
+            "accuracy": scored.metrics["accuracy"],
+            "f1": scored.metrics["f1_macro"],
+            "interval": scored.intervals["accuracy"],
+            "majority": scored.majority["accuracy"],
+            "tested": scored.rows,
+            "lr": resolved["lr"],
+            "share": resolved["trained_parameters"] / resolved["all_parameters"],
+            "mb": weights / 2**20,
+            "seconds": next(line["seconds"] for line in log if line["event"] == "stop"),
+            "peak_mb": hardware.peak_memory_mb(),
+        }
+
+
+def sst2(data: Path, place: Path, rows: int) -> dict[str, Any]:
+    """SST-2: training rows drawn once for all seeds (0: all of them), the whole test split."""
+    files = {name: str(data / f"sst2_en_{file}.csv") for name, file in SPLITS.items()}
+    if rows:
+        pairs = read(Path(files["train"]), "text")
+        order = np.random.default_rng(0).permutation(len(pairs))[:rows]
+        files["train"] = save([pairs[index] for index in order], place / "train.csv")
+    return {"files": files, "max_length": 128}
+
+
+SPLITS = {"train": "train", "validation": "dev", "test": "test"}
+
+
+def hotel(data: Path, place: Path, rows: int) -> dict[str, Any]:
+    """Hotel reviews, drawn once for all seeds, duplicates left out: 1,000 to test, 300 to validate, `rows` (0: the rest) to train."""
+    pairs = list(dict(read(data / "hotel_reviews_zh.csv", "review")).items())
+    drawn = [pairs[index] for index in np.random.default_rng(0).permutation(len(pairs))]
+    parts = {"test": drawn[:1000], "validation": drawn[1000:1300], "train": drawn[1300:][: rows or None]}
+    return {"files": {name: save(part, place / f"{name}.csv") for name, part in parts.items()}, "max_length": 128}
+
+
+def read(file: Path, text: str) -> list[tuple[str, str]]:
+    """Texts and labels."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [(row[text], row["label"]) for row in csv.DictReader(lines) if row[text].strip()]
+
+
+def save(pairs: list[tuple[str, str]], file: Path) -> str:
+    """Write texts and labels."""
+    with file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([("text", "label"), *pairs])
+    return str(file)
+
+
+DATA = {"sst2": sst2, "hotel": hotel}
+
+
+def render(options: argparse.Namespace) -> str:
+    """A table for each data set, methods by accuracy."""
+    return "\n\n".join(table(data, options.rows) for data in options.data.split(","))
+
+
+def table(data: str, rows: int) -> str:
+    """Means over seeds; the interval is that of the rows, averaged over seeds."""
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for line in results():
+        if line["data"] == data and line["rows"] == rows and "accuracy" in line:
+            runs.setdefault(line["method"]["name"], []).append(line)
+    if not runs:
+        return ""
+    first = next(iter(runs.values()))[0]
+    lines = [
+        f"### {data}: {first['rows'] or 'all'} training rows, {first['tested']} test rows, majority {first['majority']:.3f}",
+        "| method | accuracy | 95 % interval | seeds | over seeds | F1 macro | rate | trains | added MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, found in sorted(runs.items(), key=lambda item: -mean(item[1], "accuracy")):
+        low, high = (statistics.mean(one["interval"][side] for one in found) for side in (0, 1))
+        spread = [one["accuracy"] for one in found]
+        lines.append(
+            f"| {name} | {mean(found, 'accuracy'):.3f} | {low:.3f} to {high:.3f} | {len(found)} | {min(spread):.3f} to {max(spread):.3f} "
+            f"| {mean(found, 'f1'):.3f} | {found[0]['lr']:g} | {100 * found[0]['share']:.2f} % | {found[0]['mb']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def mean(found: list[dict[str, Any]], key: str) -> float:
+    """Over the seeds."""
+    return statistics.mean(one[key] for one in found)
+
+
+def write(file: Path, measured: str) -> None:
+    """Replace what stands between the markers."""
+    before = file.read_text(encoding="utf-8") if file.exists() else f"# Methods, measured\n\n{START}\n{END}\n"
+    head, _, rest = before.partition(START)
+    file.write_text(f"{head}{START}\n\n{measured}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

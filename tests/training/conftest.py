@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,36 @@ def still_bert(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from small_jobs import without_dropout
 
     return without_dropout(tiny_bert, tmp_path_factory.mktemp("models") / "still-bert")
+
+
+@pytest.fixture(scope="module")
+def words_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 rows of the words that tiny models know."""
+    from frozen_runs import write_rows
+
+    return write_rows(tmp_path_factory.mktemp("data") / "rows.csv")
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`calm(family)`: a random model without dropout."""
+    from frozen_runs import still
+
+    import tiny_models
+
+    made: dict[str, Path] = {}
+
+    def folder(family: str) -> Path:
+        if family not in made:
+            made[family] = still(tiny_models.make(family, tmp_path_factory.mktemp("calm") / family))
+        return made[family]
+
+    return folder
+
+
+@pytest.fixture(scope="module")
+def garbage_kept() -> Iterator[None]:
+    """Each job collects garbage, which takes half of a run here where it goes through all that was imported."""
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -81,7 +81,7 @@ def dropout_attention(
         return output
     batch, heads, tokens, width = query.shape
     scaled = query * (width**-0.5 if scaling is None else scaling)
-    folded = [one.reshape(batch * heads, -1, width) for one in (scaled, key, value)]
+    folded = [one.reshape(batch * heads, one.shape[2], width) for one in (scaled, key, value)]
     mixed: Tensor = _Attention.apply(*folded, _bias(attention_mask, query), dropout)  # type: ignore[no-untyped-call]
     return mixed.view(batch, heads, tokens, width).transpose(1, 2).contiguous(), None
 

@@ -8,6 +8,7 @@ with the network from the boundary upwards (models/above.py). Losses and predict
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -240,9 +241,15 @@ def _bytes(value: Tensor) -> memoryview:
 
 def _settings(network: nn.Module) -> list[str]:
     """The configuration and the PEFT settings of a network: weights alone do not say what is computed with them."""
-    holders = [network, *network.children()]
-    configs = [getattr(one, name, None) for one in holders for name in ("config", "peft_config")]
-    return [repr(config) for config in configs if config is not None]
+    found = [getattr(one, "config", None) for one in (network, *network.children())]
+    found += getattr(network, "peft_config", {}).values()
+    plain = [one if isinstance(one, dict) else one.to_dict() for one in found if one is not None]
+    return [json.dumps(one, sort_keys=True, default=_in_order) for one in plain]
+
+
+def _in_order(value: object) -> object:
+    """Sets in an order that is the same in every process, and whatever JSON does not know as text."""
+    return sorted(value) if isinstance(value, set) else str(value)
 
 
 def _versions() -> tuple[str, ...]:

@@ -20,7 +20,8 @@ def enter(job: Job, number: int) -> None:
     bare = job.accelerator.unwrap_model(job.model, keep_fp32_wrapper=False)
     moments = dict(inner(job.work.optimizer).state) if job.at >= 0 else {}
     switch(bare, stage.rates)
-    job.accelerator.free_memory()  # it would hold on to the optimiser of each stage
+    if job.at >= 0:
+        job.accelerator.free_memory()  # it would hold on to the optimiser of each stage
     job.model, optimizer = job.accelerator.prepare(bare, adamw(bare, stage.rates, job.settings.weight_decay))
     job.work = _work(job, bare, stage, optimizer)
     kept = {id(one) for one in job.work.parameters}

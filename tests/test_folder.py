@@ -20,6 +20,21 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
+def secretive(place: Path) -> None:
+    """Files as safetensors writes them, for the owner alone."""
+    (place / "deep").mkdir()
+    for name in ("a.txt", "deep/b.txt"):
+        (place / name).write_text("one")
+        (place / name).chmod(0o600)
+
+
+def test_published_files_have_the_permissions_of_new_ones(folder: RunFolder, tmp_path: Path) -> None:
+    folder.publish("model", secretive)
+    (tmp_path / "new.txt").write_text("one")
+    usual = (tmp_path / "new.txt").stat().st_mode
+    assert {file.stat().st_mode for file in (folder / "model").rglob("*") if file.is_file()} == {usual}
+
+
 def fill(text: str) -> Any:
     def write(place: Path) -> None:
         (place / "a.txt").write_text(text)

@@ -119,7 +119,7 @@ def test_a_base_that_is_gone_is_named(moved: Path, reviews: Path, tmp_path: Path
     run = run_of(moved, reviews, tmp_path / "run", "head", save="increment")
     shutil.rmtree(moved)
     with pytest.raises(
-        ModelError, match=r"holds only what was added to .*, which is needed to use it\. There is no model folder"
+        ModelError, match=r"holds only what was added to .* \(it was in .*\), which is needed to use it\. There is no model folder"
     ):
         luthier.open(run.path).predict(TEXTS)
 
@@ -166,6 +166,14 @@ def test_a_run_can_start_from_an_increment(method: str, tiny_words: Path, review
         recipe_for(first.path, reviews, tmp_path / "second", {"epochs": 1, "lr": 1e-12}, method="head")
     )
     np.testing.assert_allclose(answered(second, texts), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("second", ["head", "lora", "prefix"])
+def test_an_increment_on_an_increment_opens_again(second: str, tiny_words: Path, reviews: Path, tmp_path: Path) -> None:
+    first = run_of(tiny_words, reviews, tmp_path / "first", "lora", save="increment")
+    run = run_of(first.path, reviews, tmp_path / "second", second, save="increment")
+    texts, expected = stored(run)
+    np.testing.assert_allclose(answered(luthier.open(run.path), texts), expected, atol=1e-5)
 
 
 def test_a_run_cannot_start_from_what_no_plain_model_holds(tiny_words: Path, reviews: Path, tmp_path: Path) -> None:

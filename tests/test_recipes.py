@@ -50,7 +50,8 @@ def test_runs_on_other_rows(path: Path, tiny_bert: Path, reviews: Path, tmp_path
     recipe["model"] = str(tiny_bert)
     recipe["data"] |= {"files": str(reviews), "rows": None}
     recipe["train"] |= {"epochs": 2 if recipe["stages"] == "gradual" else 1, "track": [], "warmup": 0}
-    recipe["method"] = [fitting(one) for one in recipe["method"]]
+    if not recipe["stages"]:
+        recipe["method"] = [fitting(one) for one in recipe["method"]]
     if isinstance(recipe["stages"], list):
         stages = [stage | {"epochs": 1} for stage in recipe["stages"]]
         recipe["stages"] = [stage | {"method": [fitting(one) for one in stage["method"]]} for stage in stages]

@@ -5,10 +5,9 @@ This is the middle of the straight line in pipeline.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,12 @@ from torch import nn
 from luthier import demo, hardware, increment, tracking
 from luthier.data.batches import Batches, EncodedFeed
 from luthier.data.encode import Rows
-from luthier.errors import ModelError, RecipeError
+from luthier.errors import RecipeError
 from luthier.folder import RunFolder
 from luthier.inputs import text_of
 from luthier.methods import Context
 from luthier.modalities.text import Text
-from luthier.models.open import Base, Opened, architecture, find, open_model, open_tokenizer, positions
+from luthier.models.open import Base, architecture, find, open_tokenizer, positions
 from luthier.models.quick import quicken
 from luthier.prepare import Prepared, encode_all
 from luthier.recipe.reading import parse_file
@@ -34,7 +33,8 @@ from luthier.recipe.schema import Recipe
 from luthier.show import Console
 from luthier.training import callbacks
 from luthier.training.job import Job
-from luthier.training.stages import Applied, apply_methods
+from luthier.training.rates import REST
+from luthier.training.stages import Applied, Stage, apply_methods
 from luthier.training.work import enter
 
 CHOSEN_ON = ("validation",)
@@ -110,7 +110,7 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
         console.warn(sentence)
     with console.status("Opening the model"):
         torch.manual_seed(recipe.seed)  # the new head is drawn here
-        opened = open_base(base, data.target.model_config, context, words)
+        opened = increment.open_below(base, data.target.model_config, context, words)
         applied = apply_methods(opened.model, opened.new, recipe, context)
     increment.kind(applied.inserted, recipe.save)
     for sentence in opened.notes:
@@ -119,29 +119,6 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
         _recompute(applied.model)
     quicken(applied.model)
     return Ready(recipe, base, data, modality, applied)
-
-
-def open_base(base: Base, config: Mapping[str, Any], context: Context, words: bool) -> Opened:
-    """The model to start from: plain, or an earlier run's, with what its methods had inserted folded into the weights.
-
-    Raises:
-        ModelError: it cannot be opened, or holds modules that cannot be folded in.
-    """
-    folder = Path(base.location)
-    record = increment.read(folder) if folder.is_dir() else None
-    if record is None or record.base is None:
-        return open_model(base, config, context.tokenizer.pad_token_id if context.tokenizer else None, words)
-    lasting = [method.name for method in record.methods if method.lasting]
-    if lasting:
-        raise ModelError(
-            f"{base.name} cannot be trained further: its {lasting[0]} is no part of a plain model. Start from {record.base.name!r}, "
-            "with stages in one recipe."
-        )
-    opened = increment.reopen(base, record, config, context)
-    model = opened.model
-    for method in reversed(record.methods):
-        model = method.merge(model)
-    return Opened(model, (), opened.notes)
 
 
 def measured(data: Prepared) -> list[str]:
@@ -166,6 +143,7 @@ def resolve(ready: Ready, accelerator: Accelerator) -> dict[str, Any]:
     """What was decided beyond the recipe, so that a run can be understood and repeated."""
     precision = hardware.precision(ready.recipe.train.precision, accelerator.device)
     names = ("luthier", "torch", "transformers", "peft", "accelerate", "datasets")
+    sizes = sizes_of(ready.model)
     return {
         "versions": {name: version(name) for name in names},
         "hardware": hardware.describe() | {"device": str(accelerator.device), "processes": accelerator.num_processes},
@@ -174,14 +152,42 @@ def resolve(ready: Ready, accelerator: Accelerator) -> dict[str, Any]:
         "base_model": demo.MODELS[ready.recipe.model].hub if ready.recipe.model in demo.MODELS else None,
         "base_sha256": ready.base.sha256(),
         "lr": ready.rate,
-        "lr_source": "the recipe"
-        if ready.recipe.train.lr
-        else " + ".join(method.rate.source for method in ready.recipe.methods),
-        "trained_parameters": sum(
-            one.numel() for name, one in ready.model.named_parameters() if name in ready.applied.trained
-        ),
-        "all_parameters": sum(one.numel() for one in ready.model.parameters()),
+        "lr_source": ", then ".join(dict.fromkeys(_sources(ready))),
+        "stages": [_told(stage, sizes) for stage in ready.applied.stages],
+        "trained_parameters": sum(sizes[name] for name in ready.applied.trained),
+        "all_parameters": sum(sizes.values()),
     }
+
+
+def sizes_of(model: nn.Module) -> dict[str, int]:
+    """How many weights each parameter holds; one of 4 bits has two in a byte, and remembers its shape."""
+    return {name: getattr(one, "quant_state", one).shape.numel() for name, one in model.named_parameters()}
+
+
+def _told(stage: Stage, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """A stage as recipe.yaml keeps it."""
+    return {
+        "epochs": stage.epochs,
+        "methods": [method.name for method in stage.methods],
+        "lr_min": min(stage.rates.values()),
+        "lr_max": max(stage.rates.values()),
+        "trained": sum(sizes[name] for name in stage.rates),
+    }
+
+
+def _sources(ready: Ready) -> Iterator[str]:
+    """Where the learning rates of each stage come from: the stage, `train.lr`, or its methods."""
+    recipe = ready.recipe
+    planned = recipe.stages if isinstance(recipe.stages, list) else [None] * len(ready.applied.stages)
+    for plan, stage in zip(planned, ready.applied.stages, strict=True):
+        stated = recipe.train.lr if plan is None or plan.lr is None else plan.lr
+        own = " + ".join(dict.fromkeys(method.rate.source for method in stage.methods))
+        if stated is None:
+            yield own
+        elif isinstance(stated, Mapping) and REST not in stated:
+            yield f"the recipe, and for what it does not name: {own}"
+        else:
+            yield "the recipe"
 
 
 def batches_of(recipe: Recipe, rows: Rows) -> Batches:

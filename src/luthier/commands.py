@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,16 +78,23 @@ def check_recipe(path: Path, overrides: Sequence[str]) -> None:
 
 def _print_stages(ready: Ready, batches: Batches) -> None:
     """What trains, for how long and at which rate, a line a stage."""
-    sizes = {name: one.numel() for name, one in ready.model.named_parameters()}
+    from luthier.build import sizes_of
+
+    sizes = sizes_of(ready.model)
     print(f"Model: {ready.recipe.model}; {sum(sizes.values()):,} weights")
     for number, stage in enumerate(ready.applied.stages, start=1):
         names = " + ".join(method.name for method in stage.methods)
         trained = sum(sizes[name] for name in stage.rates)
         place = f"Stage {number}: " if len(ready.applied.stages) > 1 else "Training: "
         print(
-            f"{place}{names} trains {trained:,} weights in {stage.epochs * batches.per_epoch} steps of {batches.size} rows at a "
-            f"rate of {max(stage.rates.values(), default=0):g}"
+            f"{place}{names} trains {trained:,} weights in {stage.epochs * batches.per_epoch} steps of {batches.size} rows at "
+            f"{_rates(stage.rates.values())}"
         )
+
+
+def _rates(rates: Collection[float]) -> str:
+    low, high = min(rates), max(rates)
+    return f"a rate of {high:g}" if low == high else f"rates of {low:g} to {high:g}"
 
 
 def train_recipe(path: Path, overrides: Sequence[str], resume: bool, restart: bool) -> None:
@@ -111,10 +118,12 @@ def train_recipe(path: Path, overrides: Sequence[str], resume: bool, restart: bo
 
 def summarise(run: Any) -> None:
     """Print the table of a finished run and where everything is."""
+    from luthier.evaluate.loading import loading
+
     if run.data["held_out"]:
         _print_scores(run, run.data["held_out"])
     print(f"Report: {run.path}/report.html")
-    print(f"Model:  {run.path}/model (loads with plain transformers)")
+    print(f"Model:  {run.path}/model ({loading(run.path / 'model').sentence})")
     print(f'Next:   luthier predict {run.path} "some text"')
 
 

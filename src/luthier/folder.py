@@ -127,6 +127,7 @@ class RunFolder:
                 temporary.mkdir(parents=True)
                 fill(temporary)
                 seal(temporary)
+                _let_read(temporary)
                 _swap(temporary, target, old)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -253,6 +254,12 @@ def _record(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None  # cut short
     return record
+
+
+def _let_read(folder: Path) -> None:
+    """Give all files of a sealed folder the permissions of a new one: safetensors writes for the owner alone."""
+    for file in filter(Path.is_file, folder.rglob("*")):
+        file.chmod((folder / MANIFEST).stat().st_mode)
 
 
 def _swap(temporary: Path, target: Path, old: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +113,42 @@ def reopen(folder: Base, record: Record, config: Mapping[str, Any], context: Con
     """
     below = folder if record.base is None else _found(folder, record)
     words = any(method.words for method in record.methods)
-    opened = open_model(below, config, context.tokenizer.pad_token_id if context.tokenizer else None, words)
+    opened = open_below(below, config, context, words) if record.base else _plain(below, config, context, words)
     opened.model.requires_grad_(False)
-    model, _ = insert_all(opened.model, examine(opened.model, opened.new), record.methods, context)
+    anatomy = examine(opened.model, opened.new)
+    if words:
+        anatomy = replace(anatomy, head=())  # as in training: what predicts words is not the task's
+    model, _ = insert_all(opened.model, anatomy, record.methods, context)
     if record.base is not None:
         model = _loaded(model, Path(folder.location))
     return Opened(model, opened.new, opened.notes)
+
+
+def open_below(base: Base, config: Mapping[str, Any], context: Context, words: bool) -> Opened:
+    """The model to start from: plain, or an earlier run's, with what its methods had inserted folded into the weights.
+
+    Raises:
+        ModelError: it cannot be opened, or holds modules that cannot be folded in.
+    """
+    folder = Path(base.location)
+    record = read(folder) if folder.is_dir() else None
+    if record is None or record.base is None:
+        return _plain(base, config, context, words)
+    lasting = [method.name for method in record.methods if method.lasting]
+    if lasting:
+        raise ModelError(
+            f"{base.name} cannot be trained further: its {lasting[0]} is no part of a plain model. Start from {record.base.name!r}, "
+            "with stages in one recipe."
+        )
+    opened = reopen(base, record, config, context)
+    model = opened.model
+    for method in reversed(record.methods):
+        model = method.merge(model)
+    return Opened(model, (), opened.notes)
+
+
+def _plain(base: Base, config: Mapping[str, Any], context: Context, words: bool) -> Opened:
+    return open_model(base, config, context.tokenizer.pad_token_id if context.tokenizer else None, words)
 
 
 def _save_increment(model: nn.Module, inserted: Sequence[Inserted], trained: Collection[str], folder: Path) -> None:
@@ -172,7 +202,7 @@ def _searched(folder: Base, below: Base) -> Base:
         return find(below.name, below.revision, folder.trust_remote_code)
     except ModelError as missing:
         raise ModelError(
-            f"{folder.name} holds only what was added to {below.name!r}, which is needed to use it. {missing}"
+            f"{folder.name} holds only what was added to {below.name!r} (it was in {below.location}), which is needed to use it. {missing}"
         ) from None
 
 

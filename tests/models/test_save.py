@@ -107,7 +107,6 @@ def test_an_adapter_lies_beside_the_full_model(
 ) -> None:
     save(network("lora"), tiny("bert"), tmp_path)
     assert {one.name for one in (tmp_path / "adapter").iterdir()} == {
-        "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
     }

@@ -133,21 +133,30 @@ def test_all_mistakes_come_together_with_line_and_suggestion(tmp_path: Path) -> 
             {**MINIMAL, "train": {"schedule": "cosin"}},
             "train.schedule: expected 'linear', 'cosine', 'constant' or 'plateau'; got 'cosin'.",
         ),
-        ({"data": {"files": "a.csv", "split": {"parts": [1]}}}, "data.split.parts: "),
+        ({"data": {"files": "a.csv", "split": {"parts": [1]}}}, "data.split.parts: expected at least two parts; got [1]."),
         (
             {**MINIMAL, "method": "pattern"},
             "method: write train, freeze or freeze_children: nothing says what to choose",
         ),
         ({**MINIMAL, "train": {"lr": -1}}, "train.lr: expected greater than 0; got -1."),
         ({**MINIMAL, "train": {"lr": {"head": 0}}}, "train.lr.head: expected greater than 0; got 0."),
-        ({**MINIMAL, "stages": []}, "stages: "),
-        ({**MINIMAL, "stages": "gradul"}, "stages: expected 'gradual'; got 'gradul'."),
+        ({**MINIMAL, "stages": []}, "stages: expected at least one stage; got []."),
+        ({**MINIMAL, "stages": "gradually"}, "stages: expected 'gradual' or a list of stages; got 'gradually'."),
+        (
+            {**MINIMAL, "stages": {"method": "head"}},
+            "stages: expected 'gradual' or a list of stages; got {'method': 'head'}.",
+        ),
+        ({**MINIMAL, "method": []}, "method: expected at least one entry; got []."),
+        (
+            {**MINIMAL, "method": {"name": "adalora", "rank": 12}},
+            "method: rank 12 must be smaller than initial_rank 12, from which it is cut",
+        ),
         ({**MINIMAL, "stages": [{"method": "lorra"}]}, "stages.0.method: there is no method 'lorra'; did you mean 'lora'?"),
         ({**MINIMAL, "stages": [{"epoch": 3, "method": "head"}]}, "stages.0.epoch: there is no such key; did you mean 'epochs'?"),
         ({**MINIMAL, "stages": [{"epochs": 3}]}, "stages.0.method: this key is needed and missing."),
         (
             {**MINIMAL, "method": "lora", "stages": "gradual"},
-            "give `method` or `stages` and not both: each stage names its own method",
+            "recipe: method: give `method` or `stages` and not both: each stage names its own method",
         ),
     ],
 )
@@ -197,3 +206,24 @@ def test_every_key_is_documented() -> None:
         check(part["properties"], name)
     for name in METHODS:
         check(METHODS[name].model_json_schema().get("properties", {}), name)
+
+
+NOT_BOTH = "method: give `method` or `stages` and not both: each stage names its own method"
+
+
+@pytest.mark.parametrize("override", ["method=full", "method=lora", "method={name: lora}"])
+def test_a_method_beside_the_stages_of_the_file_is_refused_whatever_it_is(tmp_path: Path, override: str) -> None:
+    file = write(tmp_path, "data: {files: a.csv}\nstages: [{method: head}, {method: top}]\n")
+    assert refusal(file, override).splitlines()[1] == f"  command line, {override}: {NOT_BOTH}"
+
+
+def test_stages_beside_the_method_of_the_file_name_its_line(tmp_path: Path) -> None:
+    file = write(tmp_path, "data: {files: a.csv}\nmethod: full\n")
+    assert refusal(file, "stages=gradual").splitlines()[1] == f"  {file}:2: {NOT_BOTH}"
+
+
+@pytest.mark.parametrize("stages", ["gradual", [{"epochs": 1, "method": "head"}, {"method": ["lora", "bias"], "lr": 1e-3}]])
+def test_stages_can_be_written_and_read_again(tmp_path: Path, stages: object) -> None:
+    recipe = read({**MINIMAL, "stages": stages})
+    again = read(write(tmp_path, dump(recipe.model_dump(mode="json"))))
+    assert again == recipe == read(recipe)

@@ -67,9 +67,11 @@ def luthier(*arguments: str, notes: Path, folder: Path | None = None, at: Sequen
 def _run(arguments: tuple[str, ...], signals: list[tuple[Moment, int]], folder: Path | None, notes: Path) -> None:
     import torch
 
+    from luthier import folder as run_folder
     from luthier.__main__ import main
 
     torch.set_num_threads(1)
+    run_folder.WAIT = -1  # a line at a time, so that a moment can be named by its line
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(notes / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     operations = os.open(notes / "operations", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -258,3 +259,20 @@ def test_a_learned_number_below_the_boundary(calm: Callable[[str], Path], words_
     stages = [{"epochs": 1, "method": adapter}, {"epochs": 1, "method": "head"}]
     (found,) = both(calm("bert"), words_file, tmp_path, stages=stages)
     assert found.said[1].startswith(kept("base_model.model.bert"))
+
+
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [
+        ("head", "The whole base is frozen"),
+        (TOP, "bert.encoder.layer.0 and all before it are frozen"),
+    ],
+)
+def test_what_is_frozen_is_said(
+    method: object, what: str, tiny_bert: Path, words_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(recipe_for(tiny_bert, words_file, tmp_path / "run", {"epochs": 1}, method=method))
+    said = [line for line in capsys.readouterr().err.splitlines() if "are computed once" in line]
+    assert [re.sub(r"\([\d.]+ [kM]B\)", "(...)", line) for line in said] == [
+        f"{what}: its outputs are computed once (...)."
+    ]

@@ -73,6 +73,13 @@ def test_where_there_is_no_room(choice: keeping.Choice, said: str, monkeypatch: 
     assert str(refused.value) == said
 
 
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0.0 kB"), (1536, "1.5 kB"), (MB // 8, "0.1 MB"), (1300 * MB, "1,300.0 MB")]
+)
+def test_sizes_for_people(size: int, text: str) -> None:
+    assert keeping.said(size) == text
+
+
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_what_is_made_is_found_again(where: str, place: Path) -> None:
     assert keeping.find("key", SIZES) is None

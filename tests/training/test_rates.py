@@ -48,7 +48,7 @@ def test_one_rate_is_for_all() -> None:
 
 def test_without_a_rate_each_has_that_of_its_method() -> None:
     assert set(rates_of("full").values()) == {5e-5}
-    assert set(rates_of("head").values()) == {1e-3}
+    assert set(rates_of("head").values()) == {1e-2}
 
 
 def test_parts_have_their_own_rates() -> None:
@@ -121,6 +121,27 @@ def test_a_mistyped_part() -> None:
 def test_a_part_that_is_no_expression() -> None:
     with pytest.raises(RecipeError, match=r"^train\.lr: '\(' is neither a part nor a regular expression: missing \), "):
         rates_of("full", lr={"(": 1e-2})
+
+
+@pytest.mark.parametrize(
+    ("lr", "sentence"),
+    [
+        ({"heads": 1e-2}, "stages.1.lr gives a rate for 'heads', and nothing of it trains."),
+        ({"(": 1e-2}, "stages.1.lr: '(' is neither a part nor a regular expression: missing ), "),
+    ],
+)
+def test_a_wrong_rate_of_a_stage_is_found_there(lr: dict[str, float], sentence: str) -> None:
+    stages = [{"method": "head", "lr": 1e-2}, {"method": "full", "lr": lr}]
+    recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "stages": stages})
+    with pytest.raises(RecipeError) as refused:
+        apply_methods(bert(), (), recipe, Context())
+    assert str(refused.value).startswith(sentence)
+
+
+def test_a_wrong_rate_for_all_stages_is_found_where_it_is() -> None:
+    keys = {"stages": [{"method": "head"}, {"method": "full"}], "train": {"lr": {"heads": 1e-2}}}
+    with pytest.raises(RecipeError, match=r"^train\.lr gives a rate for 'heads'"):
+        apply_methods(bert(), (), Recipe.model_validate({"data": {"files": "x.csv"}, **keys}), Context())
 
 
 def test_a_rate_for_the_rest_where_nothing_is_left() -> None:

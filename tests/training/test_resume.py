@@ -157,7 +157,7 @@ def test_killed_before_every_single_file_operation(full: Trial) -> None:
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(full: Trial) -> None:
-    outcome = full.run("stopped", at=[(Moment("open log.jsonl a", 9), signal.SIGINT)])
+    outcome = full.run("stopped", at=[(Moment("open log.jsonl a", 10), signal.SIGINT)])
     assert outcome.code == 130
     assert "Stopped after step 8; a checkpoint is saved. The same command goes on from there." in outcome.err
     assert json.loads((full.place / "stopped" / "checkpoints/last/state.json").read_text())["step"] == 8

@@ -233,17 +233,14 @@ def test_method_and_stages_together() -> None:
 def test_two_settings_of_what_is_inserted(still_bert: Path) -> None:
     with pytest.raises(RecipeError) as refused:
         applied(still_bert, stages=[{"method": LORA}, {"method": {**LORA, "rank": 4}}])
-    assert str(refused.value) == (
-        "method: lora and lora cannot be combined, as each puts its own modules around the same layers; choose one of them. In "
-        "stages, give it the same settings each time."
-    )
+    assert str(refused.value) == "method: lora is there twice with different settings; give it the same each time."
 
 
 def test_a_setting_twice_of_what_does_not_wrap(still_bert: Path) -> None:
     prefix = {"name": "prefix", "length": 2}
     with pytest.raises(RecipeError) as refused:
         applied(still_bert, method=[prefix, {**prefix, "length": 3}])
-    assert str(refused.value) == "method: prefix is there twice with different settings; a network takes it once."
+    assert str(refused.value) == "method: prefix is there twice with different settings; give it the same each time."
 
 
 @pytest.mark.parametrize(

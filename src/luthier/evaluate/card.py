@@ -38,7 +38,11 @@ def card(facts: Mapping[str, Any]) -> str:
     )
     pages.filters["cell"] = cell
     return pages.get_template("card.md").render(
-        facts=facts, metadata=Markup(metadata(facts).to_yaml()), loading=Markup(loading(facts)), use=Markup(use(facts))
+        facts=facts,
+        metadata=Markup(metadata(facts).to_yaml()),
+        loading=Markup(loading(facts)),
+        explanation=explanation(facts),
+        use=Markup(use(facts)),
     )
 
 
@@ -59,7 +63,7 @@ def metadata(facts: Mapping[str, Any]) -> ModelCardData:
 
 
 def loading(facts: Mapping[str, Any]) -> str:
-    """Three lines of Python that load the model without luthier."""
+    """A few lines of Python that load the model without luthier; none where nothing else loads it."""
     run, example = facts["run"], "A text to classify."
     if run["library"] == "transformers":
         several = ", top_k=None" if run["kind"] == "multilabel" else ""
@@ -68,11 +72,24 @@ def loading(facts: Mapping[str, Any]) -> str:
             f'classify = pipeline("text-classification", model="{_model_folder(facts)}"{several})\n'
             f'print(classify("{example}"))'
         )
+    if run["library"] != "peft":
+        return ""
     return (
-        "from peft import AutoPeftModelForSequenceClassification\n"
+        f"{_registration(run['module'])}from peft import AutoPeftModelForSequenceClassification\n"
         f'model = AutoPeftModelForSequenceClassification.from_pretrained("{_model_folder(facts)}", num_labels={len(run["labels"])})\n'
         f"labels = {run['labels']!r}"
     )
+
+
+def explanation(facts: Mapping[str, Any]) -> str:
+    """What a reader should know of a model that is no plain one."""
+    run = facts["run"]
+    if run["increment_of"]:
+        held = f"the folder holds only what was added to or changed in {run['increment_of']}, which must be there too"
+        return f" ({held})"
+    if run["library"] == "luthier":
+        return " (what the model reads is more than the text, so nothing else loads it)"
+    return ""
 
 
 def use(facts: Mapping[str, Any]) -> str:
@@ -120,6 +137,10 @@ def _data_name(files: Any) -> str:
 
 def _model_folder(facts: Mapping[str, Any]) -> str:
     return f"{_posix(facts['run']['folder'])}/model"
+
+
+def _registration(module: str) -> str:
+    return f"import {module}  # makes this kind of adapter known to PEFT\n" if module else ""
 
 
 def _posix(folder: str) -> str:

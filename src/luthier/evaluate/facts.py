@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from luthier.evaluate import plan
 from luthier.evaluate.diagnose import diagnose
 from luthier.evaluate.intervals import intervals
+from luthier.evaluate.loading import loading
 from luthier.evaluate.metrics import (
     FIGURES,
     LOWER_IS_BETTER,
@@ -35,22 +37,27 @@ FEW_ROWS = 100
 def run(records: Records) -> Facts:
     """What was trained, how and for how long."""
     resolved, stop = records.resolved, _last(records.log, "stop")
-    adapter = (records.folder / "model" / "adapter_config.json").is_file()
+    how = loading(records.folder / "model")
     return {
         "name": records.folder.name,
         "folder": str(records.folder),
-        "task": _name(records.recipe.get("task")),
+        "task": plan.name(records.recipe.get("task")),
         "kind": records.data["target"]["kind"],
         "labels": records.labels,
         "input": records.data["columns"]["text"],
         "target": records.data["columns"]["label"],
         "model": records.recipe["model"],
         "base_model": resolved.get("base_model"),
-        "method": [_settings(one) for one in _listed(records.recipe["method"])],
-        "library": "peft" if adapter else "transformers",
+        "method": plan.methods(records.recipe),
+        "names": plan.told(records.recipe, plan.name),
+        "plan": plan.told(records.recipe, plan.settings),
+        "library": how.library,
+        "increment_of": how.base,
+        "module": how.module,
         "trained_parameters": resolved.get("trained_parameters"),
         "all_parameters": resolved.get("all_parameters"),
         "lr": resolved.get("lr"),
+        "lr_min": min((stage["lr_min"] for stage in resolved.get("stages") or ()), default=resolved.get("lr")),
         "precision": resolved.get("precision"),
         "precision_reason": resolved.get("precision_reason"),
         "seed": records.recipe.get("seed"),
@@ -261,18 +268,3 @@ def _thinned(points: list[list[float]]) -> list[list[float]]:
 def _median(records: Sequence[Facts], key: str) -> float | None:
     values = [one[key] for one in records if one.get(key) is not None]
     return float(np.median(values)) if values else None
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _name(member: Any) -> str:
-    """A member of a registry is written as a name or as a mapping with `name`."""
-    return str(member["name"] if isinstance(member, Mapping) else member)
-
-
-def _settings(member: Any) -> str:
-    settings = {key: value for key, value in member.items() if key != "name"} if isinstance(member, Mapping) else {}
-    listed = ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
-    return _name(member) + (f" ({listed})" if listed else "")

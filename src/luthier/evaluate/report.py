@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from luthier.evaluate import facts as told
-from luthier.evaluate import plots
+from luthier.evaluate import plan, plots
 from luthier.evaluate.mistakes import mistakes
 from luthier.evaluate.records import Records, read
 
@@ -43,6 +43,7 @@ class Section:
 
 SECTIONS = (
     Section("diagnosis", "What the curves say", told.diagnosis),
+    Section("stages", "Stages", plan.stages),
     Section("curves", "Training curves", told.curves, plot=plots.curves),
     Section("data", "Data", told.data),
     Section("answers", "Which answers are mixed up", told.answers, plot=large_confusion),
@@ -83,8 +84,7 @@ def title(facts: Mapping[str, Any]) -> str:
     """What the run is, in a line."""
     run = facts["run"]
     target = run["target"] if isinstance(run["target"], str) else "labels"
-    method = " + ".join(one.split(" ")[0] for one in run["method"])
-    return f"{run['name']}: {target} from {run['input']}, {Path(run['model']).name} fine-tuned ({method})"
+    return f"{run['name']}: {target} from {run['input']}, {Path(run['model']).name} fine-tuned ({run['names']})"
 
 
 def _body(pages: Environment, section: Section, facts: Mapping[str, Any]) -> str:

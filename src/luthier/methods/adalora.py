@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from luthier.methods import Follower, Rate
 from luthier.methods.peft import Layer, Peft, check_rank
@@ -39,11 +40,15 @@ class AdaLora(Peft):
     @model_validator(mode="after")
     def _ranks_and_shares(self) -> Self:
         if self.rank >= self.initial_rank:
-            raise ValueError(
-                f"rank {self.rank} must be smaller than initial_rank {self.initial_rank}, from which it is cut"
+            raise PydanticCustomError(
+                "member",
+                "rank {rank} must be smaller than initial_rank {initial_rank}, from which it is cut",
+                {"rank": self.rank, "initial_rank": self.initial_rank},
             )
         if self.warmup + self.final >= 1:
-            raise ValueError("warmup and final must leave a share of the steps between them: their sum must be below 1")
+            raise PydanticCustomError(
+                "member", "warmup and final must leave a share of the steps between them: their sum must be below 1"
+            )
         return self
 
     def config(self, layers: Sequence[Layer], anatomy: Anatomy) -> AdaLoraConfig:

@@ -64,7 +64,7 @@ def _in_order(methods: Iterable[Method]) -> list[Method]:
     inserting = [method.name for method in different if type(method).insert is not Method.insert]
     twice = [name for name in inserting if inserting.count(name) > 1]
     if twice:
-        raise RecipeError(f"method: {twice[0]} is there twice with different settings; a network takes it once.")
+        raise RecipeError(f"method: {twice[0]} is there twice with different settings; give it the same each time.")
     wrapping = [method for method in different if method.wraps]
     if len(wrapping) > 1:
         raise RecipeError(

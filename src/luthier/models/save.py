@@ -71,6 +71,7 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     """Write a PEFT folder."""
     # PEFT would ask the hub whether the vocabulary has grown
     model.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").unlink()  # PEFT's template with nothing filled in; the run has a card
 
 
 def size_of(state: dict[str, Tensor]) -> int:

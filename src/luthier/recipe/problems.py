@@ -17,6 +17,7 @@ def describe(mistakes: ValidationError, document: Any, source: str, overrides: S
     lines = {}
     for error in mistakes.errors(include_url=False):
         path = _in_document(error["loc"], document, names_a_key=error["type"] in {"missing", "extra_forbidden"})
+        path += _named(error)
         if _other_branch(error, document, path):
             continue
         sentence = _sentence(error, path, document)
@@ -54,6 +55,12 @@ def _in_document(location: Path, document: Any, names_a_key: bool) -> Path:
     return tuple(path)
 
 
+def _named(error: Any) -> Path:
+    """The key that a mistake of the whole names by itself, as pydantic knows no place for it."""
+    key = (error.get("ctx") or {}).get("key")
+    return (key,) if key else ()
+
+
 def _has(document: Any, part: int | str) -> bool:
     if isinstance(document, list):
         return isinstance(part, int) and part < len(document)
@@ -86,7 +93,17 @@ def _sentence(error: Any, path: Path, document: Any) -> str:
     message = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     if error["type"] == "member":
         return message
+    if error["type"] == "too_short":
+        return f"expected at least {_entries(error['ctx']['min_length'], path)}; got {error['input']!r}."
     return f"expected {message}; got {error['input']!r}."
+
+
+def _entries(count: int, path: Path) -> str:
+    """`one stage`, `two parts`: what is counted is named by the key, where that is a plural."""
+    singular, plural, _ = str(path[-1]).rpartition("s")
+    noun = singular if plural else "entry"
+    number = {1: "one", 2: "two"}.get(count, str(count))
+    return f"{number} {noun}" if count == 1 else f"{number} {path[-1] if plural else 'entries'}"
 
 
 def _nearest(path: Path, document: Any) -> str:

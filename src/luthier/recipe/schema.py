@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from luthier.methods import METHODS, Method
@@ -24,6 +24,12 @@ def _parts(value: Any) -> Any:
 
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) or value is None else [value]
+
+
+def _gradual_or_list(value: Any) -> Any:
+    if value is None or value == "gradual" or isinstance(value, list):
+        return value
+    raise PydanticCustomError("member", "expected 'gradual' or a list of stages; got {value}.", {"value": repr(value)})
 
 
 OneOrMore = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
@@ -190,7 +196,9 @@ class Recipe(Options):
     """The labelled rows."""
     method: SomeMethods = Field(default=DEFAULT_METHOD, validate_default=True)
     """Which weights change and how: a name, a mapping with settings, or a list to combine."""
-    stages: Annotated[list[Stage], Field(min_length=1)] | Literal["gradual"] | None = None
+    stages: Annotated[
+        Annotated[list[Stage], Field(min_length=1)] | Literal["gradual"] | None, BeforeValidator(_gradual_or_list)
+    ] = None
     """Several methods one after the other, in place of `method`. `gradual` divides `train.epochs` into stages of one epoch that
     go from the head alone down to the whole network (ULMFiT, Howard & Ruder 2018)."""
     save: Literal["merged", "increment"] | None = None
@@ -213,10 +221,20 @@ class Recipe(Options):
 
     @model_validator(mode="after")
     def _one_plan(self) -> Recipe:
-        """A recipe has stages or a method; a run's own recipe.yaml holds the default beside the stages."""
-        if self.stages is not None and self.method != [METHODS[DEFAULT_METHOD]()]:
-            raise PydanticCustomError("plan", "give `method` or `stages` and not both: each stage names its own method")
+        """A recipe has stages or a method."""
+        if self.stages is not None and "method" in self.model_fields_set:
+            raise PydanticCustomError(
+                "member",
+                "give `method` or `stages` and not both: each stage names its own method",
+                {"key": "method"},
+            )
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_the_unused(self, fields: Any) -> dict[str, Any]:
+        """Leave `method` out beside stages, so that what is written can be read."""
+        written: dict[str, Any] = fields(self)
+        return {key: value for key, value in written.items() if key != "method" or self.stages is None}
 
     @model_validator(mode="before")
     @classmethod

@@ -20,7 +20,7 @@ from luthier.folder import RunFolder
 from luthier.hardware import peak_memory_mb
 from luthier.recipe.schema import Train
 from luthier.registry import closest
-from luthier.training.checkpoint import Checkpoints
+from luthier.training.checkpoint import BEST, Checkpoints, Snapshot, snapshot
 from luthier.training.job import Callback, Job, State, Step
 
 Measure = Callable[[], tuple[Scores, dict[str, float]]]
@@ -196,19 +196,46 @@ class Validate(Callback):
 
 
 class Save(Callback):
-    """Write a checkpoint after each evaluation, every `save_every` steps, and when the run is asked to stop."""
+    """Write a checkpoint after each evaluation, every `save_every` steps, and when the run is asked to stop.
+
+    Where a frozen part leaves so little to compute that writing would take longer than training (`Work.quick`), checkpoints at
+    evaluations wait for each other: writing takes at most `SHARE` of the time. The best weights wait in memory.
+    """
+
+    SHARE = 0.1
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
+        self._free_from = -math.inf
+        self._waiting: Snapshot | None = None
 
     def after_step(self, job: Job, state: State, step: Step) -> None:
         """Save if it is time; only the main process writes."""
         every = job.settings.save_every
-        due = state.evaluated or (every and state.step % every == 0) or state.step == job.end(state) or state.stopped
-        if due and job.accelerator.is_main_process:
-            self.checkpoints.save(job, state, best=state.improved)
-        if due:
+        must = bool((every and state.step % every == 0) or state.step == job.end(state) or state.stopped or state.over)
+        if state.evaluated or must:
+            if job.accelerator.is_main_process:
+                self._save(job, state, must or not job.work.quick)
             job.accelerator.wait_for_everyone()
+
+    def finish(self, job: Job, state: State) -> None:
+        """Write what still waits where an error has ended the run."""
+        if self._waiting is not None:
+            self.checkpoints.write(self._waiting, BEST)
+            self._waiting = None
+
+    def _save(self, job: Job, state: State, must: bool) -> None:
+        now = time.monotonic()
+        if not must and now < self._free_from:
+            if state.improved:
+                self._waiting = snapshot(job, state).copy()
+            return
+        if self._waiting is not None and not state.improved:
+            self.checkpoints.write(self._waiting, BEST)
+        self._waiting = None
+        self.checkpoints.save(job, state, best=state.improved)
+        ended = time.monotonic()
+        self._free_from = ended + (ended - now) / self.SHARE
 
 
 class Interrupt(Callback):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,37 @@ LAST, BEST = "checkpoints/last", "checkpoints/best"
 OTHER_MODEL = "The model's folder has changed since the run began: give another output=..., or --restart to begin anew."
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """What a checkpoint holds of a job. The tensors share the job's memory."""
+
+    weights: dict[str, Tensor]
+    moments: dict[str, Tensor]
+    content: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tensors."""
+        return size_of(self.weights) + size_of(self.moments)
+
+    def copy(self) -> Snapshot:
+        """The same with tensors of its own, in main memory."""
+        weights, moments = (
+            {name: one.detach().cpu().clone() for name, one in part.items()} for part in (self.weights, self.moments)
+        )
+        return Snapshot(weights, moments, self.content)
+
+
+def snapshot(job: Job, state: State) -> Snapshot:
+    """What must be written to go on from here."""
+    scaler = job.accelerator.scaler.state_dict() if job.accelerator.scaler is not None else {}
+    return Snapshot(
+        weights=trained_state(job.accelerator.unwrap_model(job.model), job.trained),
+        moments=_optimizer_state(job),
+        content=asdict(state) | {"schedule": job.work.schedule.state(), "scaler": scaler},
+    )
+
+
 class Checkpoints:
     """The checkpoints of one run folder."""
 
@@ -42,20 +73,20 @@ class Checkpoints:
         which knows of itself, and not a `last` that speaks of a `best` yet to come.
         """
         self._retire(job.settings.keep)
-        weights = trained_state(job.accelerator.unwrap_model(job.model), job.trained)
-        moments = _optimizer_state(job)
-        scaler = job.accelerator.scaler.state_dict() if job.accelerator.scaler is not None else {}
-        content = asdict(state) | {"schedule": job.work.schedule.state(), "scaler": scaler}
-
-        def fill(temporary: Path) -> None:
-            save_file(_contiguous(weights), temporary / "weights.safetensors")
-            save_file(_contiguous(moments), temporary / "optimizer.safetensors")
-            (temporary / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-
-        self.folder.flush_log()
-        self.folder.publish(BEST if best else LAST, fill, needed=size_of(weights) + size_of(moments))
+        self.write(snapshot(job, state), BEST if best else LAST)
         if best:
             self.folder.duplicate(BEST, LAST)
+
+    def write(self, taken: Snapshot, name: str) -> None:
+        """Write what was taken of a job as the checkpoint of this name."""
+
+        def fill(temporary: Path) -> None:
+            save_file(_contiguous(taken.weights), temporary / "weights.safetensors")
+            save_file(_contiguous(taken.moments), temporary / "optimizer.safetensors")
+            (temporary / "state.json").write_text(json.dumps(taken.content, indent=1), encoding="utf-8")
+
+        self.folder.flush_log()
+        self.folder.publish(name, fill, needed=taken.size)
 
     def resume(self, job: Job) -> tuple[State, list[str]]:
         """Put the newest undamaged checkpoint into the job; returns its state and what was passed over.

@@ -88,6 +88,7 @@ class Freeze(Callback):
         job.work.model, job.work.feed, job.work.held = lower.above, frozen.pop("train"), frozen
         lower.above.train()
         if lower.selection.position:
+            job.work.quick = True
             torch.set_num_threads(1)  # what is left of a step is so little that waking a second thread takes longer
         rows, size = sum(len(split.feed) for split in splits.values()), sum(split.size for split in splits.values())
         return f"Outputs of {boundary.kept} are kept for {rows} rows ({where}, {keeping.said(size)})."
@@ -103,12 +104,16 @@ class Freeze(Callback):
             return "from an earlier run"
         size = sum(split.size for split in missing)
         where = keeping.place(self.choice, size)
-        name = lower.boundary.kept
-        self.console.say(f"{name} and all before it are frozen: its outputs are computed once ({keeping.said(size)}).")
+        self.console.say(f"{_what(lower.boundary, self.anatomy)}: its outputs are computed once ({keeping.said(size)}).")
         with self.console.bar("Frozen part", sum(len(split.feed) for split in missing)) as advance:
             for split in missing:
                 lower.fill(split, where, advance)
         return where
+
+
+def _what(boundary: Boundary, anatomy: Anatomy) -> str:
+    whole = boundary.frozen == (boundary.kept,) and not boundary.kept.endswith(tuple(anatomy.blocks))
+    return "The whole base is frozen" if whole else f"{boundary.kept} and all before it are frozen"
 
 
 def _none(reason: str) -> str:

@@ -34,6 +34,10 @@ class Work:
     """Rows of other splits that are scored during training, for this model."""
     followers: tuple[Follower, ...] = ()
     """What the stage's methods do at each step."""
+    max_tokens: int | None = None
+    """Most padded tokens in a micro-batch, beside what the recipe says."""
+    quick: bool = False
+    """Whether a step takes less than writing it down: all but the head is kept."""
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:

@@ -106,7 +106,7 @@ def bytes_of(size: tuple[int, torch.dtype]) -> int:
 
 def said(size: int) -> str:
     """A number of bytes for people."""
-    return f"{size / 2**20:,.1f} MB"
+    return f"{size / 2**20:,.1f} MB" if size >= 0.1 * 2**20 else f"{size / 2**10:,.1f} kB"
 
 
 def _write(

@@ -7,6 +7,7 @@ costs its padded tokens plus a constant, `CALL_COST`.
 The cuts depend on the lengths and on constants only, never on a clock: a resumed run adds up the same floats.
 """
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,13 @@ cpu: measured on MiniLM, two runs each, processor seconds per step of 32 reviews
 a call pays (adding up the gradient of every weight) and what a token pays (multiplying by every weight) both grow with the
 weights.
 cuda, mps: not measured; some 10 ms of kernel launches at half a million tokens a second.
+"""
+
+FEW = 0.1
+"""Share of weights that train below which adding up their gradients is no longer what a call costs."""
+FEW_TOKENS = {"cpu": 512}
+"""Most padded tokens of a training call where few weights train, by kind of device: no slower, and activations are nearly all that
+such methods take. LoRA on MiniLM, rows of up to 256 tokens: 18.4 processor seconds at 512 and 18.1 without a limit, 150 MB less.
 """
 
 TOKENS_PER_CALL = 4096
@@ -40,7 +48,7 @@ def cut(lengths: NDArray[np.integer], cost: float, max_tokens: int | None = None
         Positions in `lengths`, one array a micro-batch; every row is in exactly one.
     """
     order = _longest_first(lengths)
-    if max_tokens is None and lengths.min() == lengths.max():
+    if len(order) and lengths.min() == lengths.max() and len(order) * int(lengths[0]) <= (max_tokens or math.inf):
         return [order]
     start = _last_starts(lengths[order].astype(np.float64), cost, max_tokens)
     ends = []

@@ -20,15 +20,22 @@ class Rates:
         decay: rate of a block over that of the block above it (Howard & Ruder 2018, discriminative fine-tuning).
         anatomy: of the network before anything was inserted.
         names: plain names of all that trains, to find regular expressions that fit nothing.
+        place: key of the recipe that gives `lr`, for errors.
 
     Raises:
         RecipeError: a part or expression that fits nothing of what trains.
     """
 
     def __init__(
-        self, lr: float | Mapping[str, float] | None, decay: float | None, anatomy: Anatomy, names: Iterable[str]
+        self,
+        lr: float | Mapping[str, float] | None,
+        decay: float | None,
+        anatomy: Anatomy,
+        names: Iterable[str],
+        place: str = "train.lr",
     ) -> None:
         self.lr = lr
+        self.place = place
         self.decay = decay
         self.anatomy = anatomy
         self._parts = {
@@ -37,7 +44,7 @@ class Rates:
             "embeddings": anatomy.embeddings,
         }
         if isinstance(lr, Mapping):
-            _refuse_idle(lr, {self._part(name) for name in names})
+            _refuse_idle(lr, {self._part(name) for name in names}, place)
 
     def of(self, name: str, default: float) -> float:
         """Rate of a parameter.
@@ -59,7 +66,13 @@ class Rates:
         return next((key for key in keys if key != REST and self._fits(key, name)), REST)
 
     def _fits(self, key: str, name: str) -> bool:
-        return within(name, self._parts[key]) if key in self._parts else _compile(key).search(name) is not None
+        return within(name, self._parts[key]) if key in self._parts else self._compile(key).search(name) is not None
+
+    def _compile(self, pattern: str) -> re.Pattern[str]:
+        try:
+            return re.compile(pattern)
+        except re.error as wrong:
+            raise RecipeError(f"{self.place}: {pattern!r} is neither a part nor a regular expression: {wrong}.") from None
 
     def _depth(self, name: str) -> int:
         """Blocks above a parameter: none for the head and what follows the blocks, all of them for the embeddings."""
@@ -74,17 +87,10 @@ REST = "rest"
 """Part of a recipe's rates for whatever fits no other."""
 
 
-def _refuse_idle(lr: Mapping[str, float], used: set[str]) -> None:
+def _refuse_idle(lr: Mapping[str, float], used: set[str], place: str) -> None:
     idle = [key for key in lr if key not in {*used, REST}]
     if idle:
         raise RecipeError(
-            f"train.lr gives a rate for {idle[0]!r}, and nothing of it trains. Parts are head, top, embeddings and rest, or regular "
+            f"{place} gives a rate for {idle[0]!r}, and nothing of it trains. Parts are head, top, embeddings and rest, or regular "
             "expressions of parameter names; take it out, or choose a method that trains it."
         )
-
-
-def _compile(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as wrong:
-        raise RecipeError(f"train.lr: {pattern!r} is neither a part nor a regular expression: {wrong}.") from None

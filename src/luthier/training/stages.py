@@ -121,9 +121,16 @@ def _stage(
             owners[name] = (owners.get(name, (order[0][0], 1.0))[0], 1.0)
     lr = stage.lr if stage.lr is not None else recipe.train.lr
     decay = stage.layer_decay if stage.layer_decay is not None else recipe.train.layer_decay
-    rates = Rates(lr, decay, anatomy, [plain(name) for name in owners])
+    rates = Rates(lr, decay, anatomy, [plain(name) for name in owners], _place(recipe, stage))
     found = {name: rates.of(plain(name), method.rate.value) * factor for name, (method, factor) in owners.items()}
     return Stage(stage.epochs or recipe.train.epochs, tuple(stage.method), found)
+
+
+def _place(recipe: Recipe, stage: schema.Stage) -> str:
+    """Key of the recipe that gives a stage's rate."""
+    if stage.lr is None or not isinstance(recipe.stages, list):
+        return "train.lr"
+    return f"stages.{recipe.stages.index(stage)}.lr"
 
 
 def _check_needs(method: Method, anatomy: Anatomy) -> None:

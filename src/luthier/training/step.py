@@ -29,7 +29,7 @@ def micro_batches(job: Job, rows: np.ndarray, max_tokens: int | None) -> list[np
     if not len(mine):
         return [rows[:0]]
     own = job.work.feed.lengths[mine]
-    limits = [limit for limit in (max_tokens, _accumulation_limit(job.settings, own)) if limit]
+    limits = [limit for limit in (max_tokens, job.work.max_tokens, _accumulation_limit(job.settings, own)) if limit]
     pieces = cut(own, CALL_COST.get(job.device.type, CALL_COST["cpu"]), min(limits, default=None))
     return [mine[piece] for piece in pieces]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from luthier.training.job import Job, Work
+from luthier.training.microbatch import FEW, FEW_TOKENS
 from luthier.training.optimizer import adamw, inner, schedule
 from luthier.training.stages import Stage, switch
 
@@ -39,4 +40,11 @@ def _work(job: Job, bare: nn.Module, stage: Stage, optimizer: object) -> Work:
         feed=job.feed,
         held=dict(job.held),
         followers=tuple(follower for follower in followers if follower is not None),
+        max_tokens=FEW_TOKENS.get(job.device.type) if _few(bare) else None,
     )
+
+
+def _few(model: nn.Module) -> bool:
+    """Whether only a small share of the weights trains."""
+    sizes = [(one.numel(), one.requires_grad) for one in model.parameters()]
+    return sum(size for size, trains in sizes if trains) < FEW * sum(size for size, _ in sizes)

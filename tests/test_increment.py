@@ -119,7 +119,8 @@ def test_a_base_that_is_gone_is_named(moved: Path, reviews: Path, tmp_path: Path
     run = run_of(moved, reviews, tmp_path / "run", "head", save="increment")
     shutil.rmtree(moved)
     with pytest.raises(
-        ModelError, match=r"holds only what was added to .* \(it was in .*\), which is needed to use it\. There is no model folder"
+        ModelError,
+        match=r"holds only what was added to .* \(it was in .*\), which is needed to use it\. There is no model folder",
     ):
         luthier.open(run.path).predict(TEXTS)
 
@@ -154,7 +155,8 @@ def test_merged_is_refused_where_no_plain_model_has_room(
     with pytest.raises(RecipeError) as refused:
         run_of(tiny_words, reviews, tmp_path / "run", name, save="merged")
     assert str(refused.value) == (
-        f"save: merged cannot be done with method {name}, whose modules no plain model has room for. Leave it out, or write save: increment."
+        f"save: merged cannot be done with method {name}, whose modules no plain model has room for. Leave it out, or write save: "
+        "increment."
     )
 
 

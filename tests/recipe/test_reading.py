@@ -133,7 +133,10 @@ def test_all_mistakes_come_together_with_line_and_suggestion(tmp_path: Path) -> 
             {**MINIMAL, "train": {"schedule": "cosin"}},
             "train.schedule: expected 'linear', 'cosine', 'constant' or 'plateau'; got 'cosin'.",
         ),
-        ({"data": {"files": "a.csv", "split": {"parts": [1]}}}, "data.split.parts: expected at least two parts; got [1]."),
+        (
+            {"data": {"files": "a.csv", "split": {"parts": [1]}}},
+            "data.split.parts: expected at least two parts; got [1].",
+        ),
         (
             {**MINIMAL, "method": "pattern"},
             "method: write train, freeze or freeze_children: nothing says what to choose",
@@ -151,8 +154,14 @@ def test_all_mistakes_come_together_with_line_and_suggestion(tmp_path: Path) -> 
             {**MINIMAL, "method": {"name": "adalora", "rank": 12}},
             "method: rank 12 must be smaller than initial_rank 12, from which it is cut",
         ),
-        ({**MINIMAL, "stages": [{"method": "lorra"}]}, "stages.0.method: there is no method 'lorra'; did you mean 'lora'?"),
-        ({**MINIMAL, "stages": [{"epoch": 3, "method": "head"}]}, "stages.0.epoch: there is no such key; did you mean 'epochs'?"),
+        (
+            {**MINIMAL, "stages": [{"method": "lorra"}]},
+            "stages.0.method: there is no method 'lorra'; did you mean 'lora'?",
+        ),
+        (
+            {**MINIMAL, "stages": [{"epoch": 3, "method": "head"}]},
+            "stages.0.epoch: there is no such key; did you mean 'epochs'?",
+        ),
         ({**MINIMAL, "stages": [{"epochs": 3}]}, "stages.0.method: this key is needed and missing."),
         (
             {**MINIMAL, "method": "lora", "stages": "gradual"},
@@ -222,7 +231,9 @@ def test_stages_beside_the_method_of_the_file_name_its_line(tmp_path: Path) -> N
     assert refusal(file, "stages=gradual").splitlines()[1] == f"  {file}:2: {NOT_BOTH}"
 
 
-@pytest.mark.parametrize("stages", ["gradual", [{"epochs": 1, "method": "head"}, {"method": ["lora", "bias"], "lr": 1e-3}]])
+@pytest.mark.parametrize(
+    "stages", ["gradual", [{"epochs": 1, "method": "head"}, {"method": ["lora", "bias"], "lr": 1e-3}]]
+)
 def test_stages_can_be_written_and_read_again(tmp_path: Path, stages: object) -> None:
     recipe = read({**MINIMAL, "stages": stages})
     again = read(write(tmp_path, dump(recipe.model_dump(mode="json"))))

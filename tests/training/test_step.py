@@ -155,7 +155,9 @@ def compare(recipe: dict[str, Any], schedule: Any) -> None:
     steps = run(job)
     losses, norms, model = plain_run(job, ready, start, schedule)
     assert len(steps) == job.steps(State()) == STEPS
-    assert any(len(micro_batches(job, job.batches.at(step), job.settings.max_tokens)) > 1 for step in range(job.steps(State())))
+    assert any(
+        len(micro_batches(job, job.batches.at(step), job.settings.max_tokens)) > 1 for step in range(job.steps(State()))
+    )
     np.testing.assert_allclose([step.loss for step in steps], losses, atol=2e-6)
     np.testing.assert_allclose([step.norm for step in steps], norms, rtol=1e-4)
     ours = weights_of(ready.model)

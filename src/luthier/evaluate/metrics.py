@@ -194,7 +194,9 @@ def _averages(targets: Array, answers: Array) -> dict[str, float]:
     }
     if targets.ndim == 2:
         return scores | {"f1_micro": reference.f1_score(targets, answers, average="micro", zero_division=0)}
-    return scores | {"f1_micro": float((targets == answers).mean())}  # each wrong answer misses one class and adds to one
+    return scores | {
+        "f1_micro": float((targets == answers).mean())
+    }  # each wrong answer misses one class and adds to one
 
 
 def _second_class(targets: Array, answers: Array, probabilities: Array) -> dict[str, float]:

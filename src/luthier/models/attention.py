@@ -99,7 +99,9 @@ def _covered(
     causal = getattr(module, "is_causal", True) if causal is None else causal
     return (
         applies(query, dropout)
-        and query.shape[:2] == key.shape[:2] and query.shape[3] == key.shape[3] and key.shape == value.shape
+        and query.shape[:2] == key.shape[:2]
+        and query.shape[3] == key.shape[3]
+        and key.shape == value.shape
         and query.dtype == key.dtype == value.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and (not causal if mask is None else mask.dim() == 4 and mask.shape[1] == 1 and mask.shape[0] == query.shape[0])

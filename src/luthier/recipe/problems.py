@@ -78,7 +78,10 @@ def _other_branch(error: Any, document: Any, path: Path) -> bool:
     value = error["input"]
     return len(error["loc"]) > len(path) and (
         (error["type"] == "string_type" and isinstance(value, Mapping | list))
-        or (error["type"] in {"model_type", "list_type", "dict_type", "model_attributes_type"} and isinstance(value, str))
+        or (
+            error["type"] in {"model_type", "list_type", "dict_type", "model_attributes_type"}
+            and isinstance(value, str)
+        )
         or (error["type"] in {"float_type", "list_type", "literal_error"} and isinstance(value, Mapping))
         or (error["type"] == "dict_type" and isinstance(value, int | float))
         or (error["type"] == "literal_error" and isinstance(value, list))

@@ -104,7 +104,9 @@ class Freeze(Callback):
             return "from an earlier run"
         size = sum(split.size for split in missing)
         where = keeping.place(self.choice, size)
-        self.console.say(f"{_what(lower.boundary, self.anatomy)}: its outputs are computed once ({keeping.said(size)}).")
+        self.console.say(
+            f"{_what(lower.boundary, self.anatomy)}: its outputs are computed once ({keeping.said(size)})."
+        )
         with self.console.bar("Frozen part", sum(len(split.feed) for split in missing)) as advance:
             for split in missing:
                 lower.fill(split, where, advance)

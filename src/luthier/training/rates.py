@@ -72,7 +72,9 @@ class Rates:
         try:
             return re.compile(pattern)
         except re.error as wrong:
-            raise RecipeError(f"{self.place}: {pattern!r} is neither a part nor a regular expression: {wrong}.") from None
+            raise RecipeError(
+                f"{self.place}: {pattern!r} is neither a part nor a regular expression: {wrong}."
+            ) from None
 
     def _depth(self, name: str) -> int:
         """Blocks above a parameter: none for the head and what follows the blocks, all of them for the embeddings."""

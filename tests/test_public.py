@@ -12,7 +12,7 @@ import luthier
 SOURCE = Path(luthier.__file__).parent
 LAYERS = (
     ("errors",),
-    ("registry", "extras", "cache"),
+    ("registry", "extras", "cache", "peft_types"),
     ("folder", "show"),
     ("objectives", "methods", "modalities", "tasks"),
     ("recipe",),

@@ -15,6 +15,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+from luthier import peft_types
+
 if TYPE_CHECKING:
     from luthier.errors import LuthierError as LuthierError
     from luthier.pipeline import train as train
@@ -36,6 +38,8 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 # Where bitsandbytes is installed PEFT imports it, and it warns of optional kernels that are not needed here.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+peft_types.register()
 
 _HOMES = {
     "train": "luthier.pipeline",

@@ -20,7 +20,7 @@ class PTuning(Method):
 
     name: ClassVar[str] = "ptuning"
     rate: ClassVar[Rate] = Rate(
-        1e-3, "Adam's default; 0.56 on 800 rows of SST-2 and MiniLM in 200 steps, too few to settle it"
+        1e-2, "as prompt; MiniLM on 2,000 rows of SST-2, 3 epochs: 0.68 at 1e-3"
     )
     needs: ClassVar[frozenset[str]] = Prompt.needs
     lasting: ClassVar[bool] = True

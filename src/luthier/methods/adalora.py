@@ -22,7 +22,9 @@ class AdaLora(Peft):
     """W x + scale * P diag(e) Q x, with P and Q near orthogonal, and all but the most important e set to zero on the way."""
 
     name: ClassVar[str] = "adalora"
-    rate: ClassVar[Rate] = Rate(2e-3, "Zhang et al. 2023 (AdaLoRA), table 8: 5e-4 to 2.2e-3 on GLUE; their runs are ten times longer")
+    rate: ClassVar[Rate] = Rate(
+        2e-3, "Zhang et al. 2023 (AdaLoRA), table 8: 5e-4 to 2.2e-3 on GLUE; their runs are ten times longer"
+    )
 
     rank: Annotated[int, Field(ge=1)] = 8
     """Rank of the updates at the end, as a mean over the layers."""

@@ -24,16 +24,16 @@ class Adapter(Method):
 
     name: ClassVar[str] = "adapter"
     rate: ClassVar[Rate] = Rate(
-        1e-3, "within Houlsby et al. 2019, section 3.1: 3e-5, 3e-4 or 3e-3; MiniLM on 2,000 rows of SST-2, 3 epochs: 0.81 at 3e-4"
+        1e-3,
+        "within Houlsby et al. 2019, section 3.1: 3e-5, 3e-4 or 3e-3; MiniLM on 2,000 rows of SST-2, 3 epochs: 0.81 at 3e-4",
     )
     needs: ClassVar[frozenset[str]] = frozenset({"linears"})
     wraps: ClassVar[bool] = True
     lasting: ClassVar[bool] = True
 
     kind: Literal["houlsby", "pfeiffer", "parallel"] = "houlsby"
-    """`houlsby`: behind every attention and every feed-forward (Houlsby et al. 2019), the best scores of the three in their own
-    papers; `pfeiffer`: behind every feed-forward (Pfeiffer et al. 2021), half the weights; `parallel`: beside every feed-forward,
-    reading its input (He et al. 2022)."""
+    """`houlsby`: behind every attention and every feed-forward (Houlsby et al. 2019); `pfeiffer`: behind every feed-forward
+    (Pfeiffer et al. 2021), half the weights; `parallel`: beside every feed-forward, reading its input (He et al. 2022)."""
     reduction: Annotated[float, Field(gt=0)] = 16
     """Width of the layer over that of the bottleneck."""
     activation: Literal["gelu", "relu", "silu", "tanh"] = "gelu"

@@ -29,7 +29,8 @@ class Ia3(Peft):
 
     name: ClassVar[str] = "ia3"
     rate: ClassVar[Rate] = Rate(
-        1e-2, "Liu et al. 2022 (T-Few) take 3e-3 for 1,000 steps; MiniLM on 480 rows of SST-2, 2 epochs: 0.56 at 3e-3, 0.71 at 1e-2"
+        1e-2,
+        "Liu et al. 2022 (T-Few) take 3e-3 for 1,000 steps; MiniLM on 480 rows of SST-2, 2 epochs: 0.56 at 3e-3, 0.71 at 1e-2",
     )
 
     targets: str = "paper"

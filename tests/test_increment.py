@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -105,7 +106,7 @@ def test_another_base_is_refused_with_both_hashes(moved: Path, reviews: Path, tm
     weights = load_file(moved / "model.safetensors")
     save_file({name: value + 1 for name, value in weights.items()}, moved / "model.safetensors", {"format": "pt"})
     trained_on = json.loads((run.path / "model" / "increment.json").read_text())["base"]["sha256"]
-    there = Base("base", str(moved)).sha256()
+    there = Base("base", str(moved)).sha256
     with pytest.raises(ModelError) as refused:
         luthier.open(run.path).predict(TEXTS)
     assert str(refused.value) == (
@@ -168,6 +169,27 @@ def test_a_run_can_start_from_an_increment(method: str, tiny_words: Path, review
         recipe_for(first.path, reviews, tmp_path / "second", {"epochs": 1, "lr": 1e-12}, method="head")
     )
     np.testing.assert_allclose(answered(second, texts), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["head", "lora"])
+def test_a_run_with_other_labels_starts_from_an_increment_with_a_new_head(
+    method: str, tiny_words: Path, reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run_of(tiny_words, reviews, tmp_path / "first", method, save="increment")
+    merged = run_of(tiny_words, reviews, tmp_path / "merged", method, save="merged")
+    table = pd.read_csv(reviews).assign(sentiment=lambda rows: ["xyz"[number % 3] for number in range(len(rows))])
+    table.to_csv(tmp_path / "three.csv", index=False)
+    second = run_of(first.path, tmp_path / "three.csv", tmp_path / "second", "head", save="merged")
+    tuned, now = (load_file(run.path / "model" / "model.safetensors") for run in (merged, second))
+    assert tuned.keys() == now.keys()
+    assert now["classifier.weight"].shape[0] == 3
+    for name in now:
+        if not name.startswith("classifier."):
+            torch.testing.assert_close(now[name], tuned[name])
+    texts, expected = stored(second)
+    np.testing.assert_allclose(answered(luthier.open(second.path), texts), expected, atol=1e-5)
+    said = f"The head of {first.path} was trained for other labels (negative, positive); a new one is drawn for yours."
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("second", ["head", "lora", "prefix"])

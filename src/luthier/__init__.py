@@ -32,9 +32,10 @@ __version__ = "0.1.0"
 # work, spinning made a training step three times slower; where none is, waiting passively costs nothing (benchmarks/RESULTS.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# oneDNN keeps a compiled kernel for each shape that it meets, and rows of many lengths make many: 300 MB with LoRA on 256 rows.
-# With room for few it was no slower (benchmarks/METHODS.md). Read once, when torch is loaded.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+# oneDNN, and PyTorch around it, keep a compiled kernel for each shape that they meet, and rows of many lengths make many: 300 MB
+# with LoRA on 256 rows. With room for those of one shape it was no slower (benchmarks/METHODS.md). Read once, when torch is loaded.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
 
 # Where bitsandbytes is installed PEFT imports it, and it warns of optional kernels that are not needed here.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

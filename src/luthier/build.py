@@ -150,7 +150,7 @@ def resolve(ready: Ready, accelerator: Accelerator) -> dict[str, Any]:
         "precision": "fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision,
         "precision_reason": precision.reason,
         "base_model": demo.MODELS[ready.recipe.model].hub if ready.recipe.model in demo.MODELS else None,
-        "base_sha256": ready.base.sha256(),
+        "base_sha256": ready.base.sha256,
         "lr": ready.rate,
         "lr_source": ", then ".join(dict.fromkeys(_sources(ready))),
         "stages": [_told(stage, sizes) for stage in ready.applied.stages],

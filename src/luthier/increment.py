@@ -19,17 +19,19 @@ from peft import PeftModel
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import AutoConfig
 
 from luthier.errors import ModelError, RecipeError
 from luthier.methods import Context, Method
-from luthier.models.anatomy import examine
+from luthier.models.anatomy import examine, parameters_of
+from luthier.models.find import RECORD
 from luthier.models.insert import Inserted, insert_all
-from luthier.models.open import Base, Opened, find, open_model
+from luthier.models.open import Base, Opened, find, head_note, open_model
 from luthier.models.quiet import quiet
 from luthier.models.save import adapter_holds_all, load_trained_state, save_adapter, save_whole, trained_state
 from luthier.recipe.schema import AnyMethod
 
-RECORD, WEIGHTS = "increment.json", "increment.safetensors"
+WEIGHTS = "increment.safetensors"
 MERGED, INCREMENT = "merged", "increment"
 
 
@@ -113,7 +115,7 @@ def reopen(folder: Base, record: Record, config: Mapping[str, Any], context: Con
     """
     below = folder if record.base is None else _found(folder, record)
     words = any(method.words for method in record.methods)
-    opened = open_below(below, config, context, words) if record.base else _plain(below, config, context, words)
+    opened = (open_below if record.base else _plain)(below, config, context, words)
     opened.model.requires_grad_(False)
     anatomy = examine(opened.model, opened.new)
     if words:
@@ -122,6 +124,17 @@ def reopen(folder: Base, record: Record, config: Mapping[str, Any], context: Con
     if record.base is not None:
         model = _loaded(model, Path(folder.location))
     return Opened(model, opened.new, opened.notes)
+
+
+def open_saved(folder: Base, record: Record | None, config: Mapping[str, Any], context: Context) -> Opened:
+    """A saved model as it answers, with everything folded into its weights that can be; arguments as in `reopen`."""
+    if record is None:
+        return _plain(folder, config, context, words=False)
+    opened = reopen(folder, record, config, context)
+    model = opened.model
+    for method in reversed(record.methods):
+        model = method.merge(model)
+    return Opened(model, (), opened.notes)
 
 
 def open_below(base: Base, config: Mapping[str, Any], context: Context, words: bool) -> Opened:
@@ -140,11 +153,21 @@ def open_below(base: Base, config: Mapping[str, Any], context: Context, words: b
             f"{base.name} cannot be trained further: its {lasting[0]} is no part of a plain model. Start from {record.base.name!r}, "
             "with stages in one recipe."
         )
-    opened = reopen(base, record, config, context)
-    model = opened.model
-    for method in reversed(record.methods):
-        model = method.merge(model)
-    return Opened(model, (), opened.notes)
+    saved = AutoConfig.from_pretrained(base.location)
+    if saved.id2label == config.get("id2label", saved.id2label):
+        return open_saved(base, record, config, context)
+    own = {key: getattr(saved, key) for key in config}
+    return _with_new_head(
+        base, open_saved(base, record, own, context).model, open_below(_found(base, record), config, context, words)
+    )
+
+
+def _with_new_head(base: Base, tuned: nn.Module, fresh: Opened) -> Opened:
+    """A newly opened base, with all weights of a tuned one but those of its head, which was for other labels."""
+    head = {name for name, _ in parameters_of(fresh.model, examine(fresh.model).head)}
+    kept = {name: value for name, value in tuned.state_dict().items() if name not in head}
+    fresh.model.load_state_dict(kept, strict=False)
+    return Opened(fresh.model, tuple(sorted(head)), (head_note(base, tuned.config),))
 
 
 def _plain(base: Base, config: Mapping[str, Any], context: Context, words: bool) -> Opened:
@@ -172,7 +195,7 @@ def _record(folder: Path, methods: Sequence[Method], base: Base | None) -> None:
         "name": base.name,
         "location": base.location,
         "revision": base.revision,
-        "sha256": base.sha256(),
+        "sha256": base.sha256,
     }
     content = {"base": below, "methods": [method.model_dump(mode="json") for method in methods]}
     (folder / RECORD).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
@@ -188,7 +211,7 @@ def _found(folder: Base, record: Record) -> Base:
     if below is None:
         return folder
     where = below if Path(below.location).is_dir() else _searched(folder, below)
-    found = where.sha256()
+    found = where.sha256
     if found != record.sha256:
         raise ModelError(
             f"{folder.name} belongs to another base than {where.location}: it was trained on weights with the hash "

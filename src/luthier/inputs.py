@@ -38,5 +38,5 @@ def text_of(
     if left is not None and left < SHORTEST:
         said = " and ".join(f"{name} takes {tokens}" for name, tokens in taken.items())
         raise RecipeError(f"method {said} of the {positions} positions of this model, which leaves none for the text.")
-    templates = [template for method in methods if (template := method.template(context)) is not None]
-    return Text(tokenizer, max_length, left, *templates[:1])
+    templates = (method.template(context) for method in methods)
+    return Text(tokenizer, max_length, left, next(filter(None, templates), None))

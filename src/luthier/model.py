@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from luthier import hardware, increment
 from luthier.inputs import text_of
 from luthier.methods import Context
-from luthier.models.open import Base, open_model, open_tokenizer
+from luthier.models.open import Base, open_tokenizer
 from luthier.models.quick import quicken
 from luthier.tasks import Target
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
@@ -37,7 +36,8 @@ class Model:
         self.target = target
         self.modality = text_of(tokenizer, context, record.methods if record else (), max_length, None)
         self.device = hardware.device(device)
-        self.network: Any = quicken(_network(base, record, target, context)).to(self.device).eval()
+        network = increment.open_saved(base, record, target.model_config, context).model
+        self.network: Any = quicken(network).to(self.device).eval()
 
     @torch.inference_mode()
     def score(self, rows: Sequence[str]) -> np.ndarray:
@@ -49,15 +49,3 @@ class Model:
             batch = {name: value.to(self.device) for name, value in self.modality.collate(columns).items()}
             scores[group] = self.target.scores(self.network(**batch).logits).cpu().numpy()
         return scores
-
-
-def _network(base: Base, record: increment.Record | None, target: Target, context: Context) -> nn.Module:
-    """The saved network, with everything folded in that can be."""
-    if record is None:
-        return open_model(
-            base, target.model_config, context.tokenizer.pad_token_id if context.tokenizer else None
-        ).model
-    model = increment.reopen(base, record, target.model_config, context).model
-    for method in reversed(record.methods):
-        model = method.merge(model)
-    return model

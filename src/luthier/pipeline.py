@@ -103,7 +103,7 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
         return State()
     ready = get_ready(recipe, data, accelerator, console)
     if not restart:
-        refuse_other_base(folder, ready.base.sha256())
+        refuse_other_base(folder, ready.base.sha256)
     if accelerator.is_main_process:
         if restart:
             folder.clear()

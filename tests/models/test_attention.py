@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from luthier.models import attention
 from luthier.models.attention import dropout_attention
 from luthier.models.dropout import draw, kept
 
@@ -35,7 +36,10 @@ def formula(query, key, value, mask, p, scale, seed):
     "mask", [None, keys_of([5, 2, 1], 5), keys_of([5, 3, 4], 5, queries=5)], ids=["none", "one row", "square"]
 )
 @pytest.mark.parametrize("scaling", [None, 0.3])
-def test_output_and_gradients_follow_the_formula(mask, scaling):
+@pytest.mark.parametrize("kept_at_most", [attention.KEPT, 6 * 25 - 1], ids=["all heads", "four of six heads"])
+def test_output_and_gradients_follow_the_formula(mask, scaling, kept_at_most, monkeypatch):
+    monkeypatch.setattr(attention, "KEPT", kept_at_most)
+    monkeypatch.setattr(attention, "TOGETHER", 4 * 25)
     ours, theirs = inputs(), inputs()
     torch.manual_seed(7)
     out, weights = dropout_attention(Layer(), *ours, mask, dropout=0.3, scaling=scaling)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from torch import nn
 
+from luthier.errors import TrainError
 from luthier.methods import Context
 from luthier.models.anatomy import Anatomy
 from luthier.models.boundary import Boundary, find_boundary, real_names
@@ -51,7 +52,7 @@ def applied(model: Path, method: Any) -> Applied:
     return apply_methods(opened.model, opened.new, recipe, Context(tokenizer, ("a", "b")))
 
 
-def found(model: Path, method: Any) -> Boundary | str:
+def found(model: Path, method: Any) -> Boundary:
     network = applied(model, method)
     return find_boundary(network.model, network.anatomy, network.trained)
 
@@ -64,7 +65,6 @@ def test_the_head_alone(family: str, tiny: Callable[[str], Path]) -> None:
 
 def test_a_new_pooler_inside_the_base_trains_with_the_head(tiny: Callable[[str], Path]) -> None:
     boundary = found(tiny("bert without pooler"), "head")
-    assert isinstance(boundary, Boundary)
     assert boundary.kept == "bert.encoder.layer.2"
     assert boundary.passed == ("bert.encoder.layer.0", "bert.encoder.layer.1")
     assert set(boundary.frozen) == {"bert.embeddings", *(f"bert.encoder.layer.{number}" for number in range(3))}
@@ -73,15 +73,13 @@ def test_a_new_pooler_inside_the_base_trains_with_the_head(tiny: Callable[[str],
 @pytest.mark.parametrize("family", BLOCKS)
 @pytest.mark.parametrize("top", [1, 2, 3])
 def test_the_last_blocks(family: str, top: int, tiny: Callable[[str], Path]) -> None:
-    boundary = found(tiny(family), {"name": "top", "blocks": top})
     blocks, before = BLOCKS[family]
     below = tuple(f"{blocks}.{number}" for number in range(3 - top))
     if not below:
-        assert isinstance(boundary, str)
-        assert boundary.startswith(f"{blocks}.0.")
-        assert boundary.endswith(" trains, below which nothing costs time")
+        with pytest.raises(TrainError, match=rf"^{blocks}\.0\.\S+ trains, below which nothing costs time$"):
+            found(tiny(family), {"name": "top", "blocks": top})
         return
-    assert isinstance(boundary, Boundary)
+    boundary = found(tiny(family), {"name": "top", "blocks": top})
     assert (boundary.kept, boundary.passed) == (below[-1], below[:-1])
     assert set(boundary.frozen) == {*below, *before}
 
@@ -102,29 +100,37 @@ METHODS: Mapping[str, tuple[str, Any, str]] = {
         "base_model.model.bert.encoder.layer.0",
     ),
     "a last norm": ("gpt2", {"name": "pattern", "train": [r"ln_f"]}, "transformer.h.2"),
-    "all biases": ("bert", "bias", ""),
-    "everything": ("bert", "full", ""),
-    "lora everywhere": ("bert", {"name": "lora", "rank": 2}, ""),
-    "adapter": ("bert", {"name": "adapter", "reduction": 4}, ""),
-    "prefix": ("bert", {"name": "prefix", "length": 2}, ""),
-    "prompt": ("bert", {"name": "prompt", "length": 2}, ""),
-    "the table that every block reads": ("deberta", {"name": "pattern", "train": ["rel_embeddings"]}, ""),
-    "top and embeddings": ("bert", {**TOP, "embeddings": True}, ""),
 }
 
 
 @pytest.mark.parametrize("case", METHODS)
 def test_other_methods(case: str, tiny: Callable[[str], Path]) -> None:
     family, method, kept = METHODS[case]
-    boundary = found(tiny(family), method)
-    assert (boundary if isinstance(boundary, str) else boundary.kept).startswith(kept)
-    assert isinstance(boundary, Boundary) == bool(kept)
+    assert found(tiny(family), method).kept == kept
+
+
+AT_THE_BEGINNING: Mapping[str, tuple[str, Any]] = {
+    "all biases": ("bert", "bias"),
+    "everything": ("bert", "full"),
+    "lora everywhere": ("bert", {"name": "lora", "rank": 2}),
+    "adapter": ("bert", {"name": "adapter", "reduction": 4}),
+    "prefix": ("bert", {"name": "prefix", "length": 2}),
+    "prompt": ("bert", {"name": "prompt", "length": 2}),
+    "the table that every block reads": ("deberta", {"name": "pattern", "train": ["rel_embeddings"]}),
+    "top and embeddings": ("bert", {**TOP, "embeddings": True}),
+}
+
+
+@pytest.mark.parametrize("case", AT_THE_BEGINNING)
+def test_no_boundary_below_what_trains_at_the_beginning(case: str, tiny: Callable[[str], Path]) -> None:
+    family, method = AT_THE_BEGINNING[case]
+    with pytest.raises(TrainError, match=r"^\S+ trains, below which nothing costs time$"):
+        found(tiny(family), method)
 
 
 def test_what_is_named_exists_in_the_wrapped_network(tiny: Callable[[str], Path]) -> None:
     network = applied(tiny("bert"), {"name": "lora", "rank": 2, "targets": UPPER})
     boundary = find_boundary(network.model, network.anatomy, network.trained)
-    assert isinstance(boundary, Boundary)
     names = {name for name, _ in network.model.named_modules()}
     assert names >= {boundary.kept, *boundary.passed, *boundary.frozen}
     real = real_names(network.model)
@@ -135,4 +141,5 @@ def test_what_is_named_exists_in_the_wrapped_network(tiny: Callable[[str], Path]
 def test_a_network_without_blocks() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     nothing = Anatomy((), (), (), (), (), ())
-    assert find_boundary(network, nothing, ["1.weight"]) == "1.weight trains, below which nothing costs time"
+    with pytest.raises(TrainError, match=r"^1\.weight trains, below which nothing costs time$"):
+        find_boundary(network, nothing, ["1.weight"])

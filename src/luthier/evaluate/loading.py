@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.methods import METHODS
+from pydantic import TypeAdapter
 
-RECORD, ADAPTER = "increment.json", "adapter_config.json"
+from luthier.methods import Method
+from luthier.models.find import ADAPTER, RECORD
+from luthier.recipe.schema import AnyMethod
+
 TRANSFORMERS, PEFT, LUTHIER = "transformers", "peft", "luthier"
 
 
@@ -51,10 +54,11 @@ def loading(folder: Path) -> Loading:
 
 
 def _loads_with_peft(record: dict[str, Any]) -> bool:
-    """Whether the network below the adapter is what transformers opens: not one that predicts words, nor an increment itself."""
+    """Whether the network below the adapter is what transformers opens: no word head, no other weights, no increment itself."""
     location = (record.get("base") or {}).get("location", "")
-    words = any(METHODS[one["name"]].words for one in record.get("methods", ()))
-    return not words and not (location and (Path(location) / RECORD).is_file())
+    methods: list[Method] = TypeAdapter(list[AnyMethod]).validate_python(record.get("methods", []))
+    own = any(method.words or method.alters for method in methods)
+    return not own and not (location and (Path(location) / RECORD).is_file())
 
 
 def _type(name: str) -> tuple[bool, str]:

@@ -92,6 +92,11 @@ class Method(Plugin, ABC):
         return self
 
     @property
+    def alters(self) -> bool:
+        """Whether `insert` changes the base's own weights, so that what is inserted belongs to no plain base."""
+        return False
+
+    @property
     def tokens(self) -> int:
         """Positions of the network's input that the method takes for itself."""
         return 0

@@ -55,6 +55,11 @@ class Lora(LowRank):
     turns them back into floats, so that the merged model computes what was trained; an adapter alone belongs to the quantised
     base."""
 
+    @property
+    def alters(self) -> bool:
+        """Where it quantises them."""
+        return self.bits is not None
+
     def insert(self, model: nn.Module, anatomy: Anatomy, context: Context) -> nn.Module:
         """Quantise the layers if asked to, then wrap the network by PEFT.
 

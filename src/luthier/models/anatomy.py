@@ -27,9 +27,9 @@ class Anatomy:
     after: tuple[str, ...]
     embeddings: tuple[str, ...]
     linears: tuple[str, ...]
-    """Linear layers inside the blocks; GPT-2's Conv1D is one with its weight transposed."""
+    """Linear layers inside the blocks and every other stack of layers; GPT-2's Conv1D is one with its weight transposed."""
     attentions: tuple[str, ...]
-    """Attention modules inside the blocks."""
+    """Attention modules there."""
     attention_outputs: tuple[str, ...] = ()
     """Of each attention, cross-attention included, the linear layer that writes its output."""
     feedforward_inputs: tuple[str, ...] = ()
@@ -53,10 +53,11 @@ def examine(model: nn.Module, new: Iterable[str] = ()) -> Anatomy:
     """
     prefix, base = _base(model)
     blocks = _blocks(prefix, base)
-    linears = tuple(_inside(model, blocks, (nn.Linear, Conv1D)))
-    attentions = tuple(name for name, module in model.named_modules() if within(name, blocks) and _is_attention(module))
     head = _head(model, prefix, new, blocks)
-    written, pairs = _sublayers(model, _layers(prefix, base), head)
+    layers = _layers(prefix, base)
+    linears = tuple(name for name in _inside(model, layers, (nn.Linear, Conv1D)) if not within(name, head))
+    attentions = tuple(name for name, module in model.named_modules() if within(name, layers) and _is_attention(module))
+    written, pairs = _sublayers(model, layers, linears, attentions)
     return Anatomy(
         head=head,
         blocks=blocks,
@@ -172,17 +173,16 @@ def _layers(prefix: str, base: nn.Module) -> tuple[str, ...]:
 
 
 def _sublayers(
-    model: nn.Module, layers: tuple[str, ...], head: tuple[str, ...]
+    model: nn.Module, layers: tuple[str, ...], linears: tuple[str, ...], attentions: tuple[str, ...]
 ) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
     """The linear layer that writes each attention's output, and the first and last one of each feed-forward."""
-    attentions = [name for name, one in model.named_modules() if within(name, layers) and _is_attention(one)]
     attending: dict[str, list[str]] = {}
     others: dict[str, list[str]] = {}
-    for name in _inside(model, layers, (nn.Linear, Conv1D)):
+    for name in linears:
         around = [owner for owner in attentions if _holds(owner, (name,))]
         if around:
             attending.setdefault(min(around, key=len), []).append(name)
-        elif not within(name, head):
+        else:
             innermost = max((layer for layer in layers if within(name, (layer,))), key=len)
             others.setdefault(innermost, []).append(name)
     outputs = tuple(_last_back(model, group) for group in attending.values())

@@ -6,6 +6,7 @@ output as in FlashAttention (Dao et al. 2022, appendix B.2): with D = rowsum(dO 
 Whatever it does not cover, evaluation included, goes to transformers' own `sdpa`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,35 +19,69 @@ from transformers.masking_utils import sdpa_mask
 from luthier.models.dropout import applies, draw, kept
 
 NAME = "luthier_cheap_dropout"
+KEPT = 1 << 21
+"""Attention weights, 8 MiB, up to which they are kept for the backward pass."""
+TOGETHER = 1 << 20
+"""Attention weights in work at once where they are more: what stays in a processor's cache. On MiniLM's 12 heads forward and
+backward took, at 8 x 250 tokens, 52 ms instead of 53, at 500 tokens 22 instead of 20 (two threads) and 43 instead of 44 (one)."""
 
 
 class _Attention(torch.autograd.Function):
-    """Query, key, value (batch x heads, tokens, width), bias (batch, 1, 1 or tokens, tokens)."""
+    """Query, key, value (batch x heads, tokens, width), bias (batch, 1, 1 or tokens, tokens).
+
+    Where all heads at once would take much memory they are computed in groups, and their weights again in the backward pass.
+    """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, p: float) -> Tensor:
-        weights = torch.bmm(query, key.transpose(1, 2))
-        if bias is not None:
-            weights.view(bias.shape[0], -1, *weights.shape[1:]).add_(bias)
-        torch.softmax(weights, -1, out=weights)
-        mask = draw(weights.shape, p)
-        output = torch.bmm(mask.to(weights.dtype).mul_(weights), value).mul_(1 / kept(p))
-        ctx.save_for_backward(query, key, value, weights, mask, output)
-        ctx.scale = 1 / kept(p)
+        mask = draw((*query.shape[:2], key.shape[1]), p)
+        output = torch.empty_like(query)
+        groups = _groups(mask.shape)
+        for group in groups:
+            weights = _weights(query, key, bias, group)
+            torch.bmm(mask[group].to(weights.dtype).mul_(weights), value[group], out=output[group])
+        output.mul_(1 / kept(p))
+        ctx.save_for_backward(query, key, value, bias, mask, output, weights if len(groups) == 1 else None)
+        ctx.scale, ctx.groups = 1 / kept(p), groups
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        query, key, value, weights, mask, output = ctx.saved_tensors
+        query, key, value, bias, mask, output, only = ctx.saved_tensors
         (gradient,) = gradients
         mean = (gradient * output).sum(-1, keepdim=True)
         scaled = gradient * ctx.scale
-        kept_mask = mask.to(weights.dtype)
-        scores = torch.bmm(scaled, value.transpose(1, 2)).mul_(kept_mask).sub_(mean).mul_(weights)
-        dropped = kept_mask.mul_(weights)
-        to_value = torch.bmm(dropped.transpose(1, 2), scaled)
-        return torch.bmm(scores, key), torch.bmm(scores.transpose(1, 2), query), to_value, None, None
+        to_query, to_key, to_value = (torch.empty_like(one) for one in (query, key, value))
+        for group in ctx.groups:
+            weights = _weights(query, key, bias, group) if only is None else only
+            kept_mask = mask[group].to(weights.dtype)
+            scores = (
+                torch.bmm(scaled[group], value[group].transpose(1, 2)).mul_(kept_mask).sub_(mean[group]).mul_(weights)
+            )
+            dropped = kept_mask.mul_(weights)
+            torch.bmm(dropped.transpose(1, 2), scaled[group], out=to_value[group])
+            torch.bmm(scores, key[group], out=to_query[group])
+            torch.bmm(scores.transpose(1, 2), query[group], out=to_key[group])
+        return to_query, to_key, to_value, None, None
+
+
+def _groups(shape: Sequence[int]) -> list[slice]:
+    """Heads that are computed together, for weights of this shape."""
+    heads, tokens, keys = shape
+    alone = max(1, tokens * keys)
+    size = heads if heads * alone <= KEPT else max(1, TOGETHER // alone)
+    return [slice(first, first + size) for first in range(0, heads, size)] or [slice(0)]
+
+
+def _weights(query: Tensor, key: Tensor, bias: Tensor | None, group: slice) -> Tensor:
+    """Attention weights of some heads."""
+    weights = torch.bmm(query[group], key[group].transpose(1, 2))
+    if bias is not None:
+        heads = len(query) // len(bias)
+        rows = torch.arange(len(query))[group] // heads
+        weights.add_(bias[rows, 0])
+    return torch.softmax(weights, -1, out=weights)
 
 
 def dropout_attention(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from luthier.errors import TrainError
 from luthier.models.anatomy import Anatomy, within
 from luthier.models.names import plain
 
@@ -27,13 +28,16 @@ class Boundary:
     """All that lies below: it stays in evaluation mode."""
 
 
-def find_boundary(model: nn.Module, anatomy: Anatomy, trained: Iterable[str]) -> Boundary | str:
-    """The highest boundary below everything that trains, or what stands in the way of any.
+def find_boundary(model: nn.Module, anatomy: Anatomy, trained: Iterable[str]) -> Boundary:
+    """The highest boundary below everything that trains.
 
     Args:
         model: the network with what methods have inserted.
         anatomy: of the network before that.
         trained: names of the parameters that train.
+
+    Raises:
+        TrainError: there is none, as something trains at the very beginning.
     """
     real = real_names(model)
     names = sorted({plain(name) for name in trained})
@@ -43,7 +47,7 @@ def find_boundary(model: nn.Module, anatomy: Anatomy, trained: Iterable[str]) ->
     places = {name: _blocks_below(name, anatomy) for name in names}
     lowest = min(places, key=lambda name: places[name])
     if places[lowest] == 0:
-        return f"{lowest} trains, below which nothing costs time"
+        raise TrainError(f"{lowest} trains, below which nothing costs time")
     below = anatomy.blocks[: places[lowest]]
     frozen = (*below, *_before(model, real, anatomy.blocks[0]))
     return Boundary(real[below[-1]], tuple(real[name] for name in below[:-1]), tuple(real[name] for name in frozen))

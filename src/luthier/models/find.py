@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from luthier.folder import sha256
 
 ADAPTER = "adapter_config.json"
 """What makes a folder a PEFT adapter."""
+RECORD = "increment.json"
+"""What makes a folder a model that needs another, or methods, to compute (`luthier.increment`)."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,19 @@ class Base:
         revision = {"revision": self.revision} if self.revision and not here else {}
         return {"trust_remote_code": self.trust_remote_code, "local_files_only": here, **revision}
 
+    @cached_property
     def sha256(self) -> str:
-        """Hash of the weights: of the hashes of all safetensors files, in the order of their names."""
-        digest = hashlib.sha256()
-        for file in self._weights():
-            digest.update(sha256(file).encode())
-        return digest.hexdigest()
+        """Hash of the weights: of the hashes of all safetensors files, in the order of their names.
+
+        Raises:
+            ModelError: there are none.
+        """
+        files = self._weights()
+        if not files:
+            raise ModelError(
+                f"The model {self.name!r} has no safetensors files, so nothing tells its weights from others."
+            )
+        return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
 
     def _weights(self) -> list[Path]:
         if Path(self.location).is_dir():

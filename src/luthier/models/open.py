@@ -104,9 +104,13 @@ def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None, 
     if saved.id2label == config.get("id2label", saved.id2label) or absent.issuperset(head):
         return Opened(model, tuple(sorted(new)))
     _draw(model, anatomy.head)
+    return Opened(model, tuple(sorted(new.union(head))), (head_note(base, saved),))
+
+
+def head_note(base: Base, saved: Any) -> str:
+    """That the head of a model with this configuration does not fit and is not used."""
     known = ", ".join(map(str, list(saved.id2label.values())[:6]))
-    note = f"The head of {base.name} was trained for other labels ({known}); a new one is drawn for yours."
-    return Opened(model, tuple(sorted(new.union(head))), (note,))
+    return f"The head of {base.name} was trained for other labels ({known}); a new one is drawn for yours."
 
 
 def architecture(base: Base, words: bool = False) -> Any:

@@ -61,29 +61,30 @@ class Freeze(Callback):
         """Make the stage work from the boundary upwards, where there is one."""
         torch.set_num_threads(self._threads)
         inside = job.accelerator.unwrap_model(job.model)
-        boundary = find_boundary(inside, self.anatomy, job.stages[state.stage].rates)
-        if isinstance(boundary, str):
-            reason = _none(boundary)
-        else:
+        try:
+            boundary = find_boundary(inside, self.anatomy, job.stages[state.stage].rates)
             for name in boundary.frozen:
                 inside.get_submodule(name).eval()
-            reason = self._keep(job, inside, boundary)
+            done = self._keep(job, inside, boundary)
+        except TrainError as reason:
+            done = f"No outputs of frozen parts are kept: {reason}."
         if self.folder:
-            self.folder.log({"event": "frozen", "step": state.step + 1, "text": reason})
+            self.folder.log({"event": "frozen", "step": state.step + 1, "text": done})
 
     def _keep(self, job: Job, inside: nn.Module, boundary: Boundary) -> str:
-        """Keep the outputs of all rows; returns a sentence on what was done, or why nothing was."""
+        """Keep the outputs of all rows; returns a sentence on what was done.
+
+        Raises:
+            TrainError: they cannot be kept, or are not to be.
+        """
         if self.choice == "off":
-            return _none("train.cache is off")
+            raise TrainError("train.cache is off")
         if job.accelerator.num_processes > 1:
-            return _none("several processes train")
+            raise TrainError("several processes train")
         with evaluating(job.model):
-            try:
-                lower = _Lower(job, inside, boundary)
-                splits = {name: lower.split(feed) for name, feed in {"train": job.feed, **job.held}.items()}
-                where = self._fill(lower, splits.values())
-            except TrainError as unfit:
-                return _none(str(unfit))
+            lower = _Lower(job, inside, boundary)
+            splits = {name: lower.split(feed) for name, feed in {"train": job.feed, **job.held}.items()}
+            where = self._fill(lower, splits.values())
         frozen: dict[str, Feed] = {name: lower.feed(split) for name, split in splits.items()}
         job.work.model, job.work.feed, job.work.held = lower.above, frozen.pop("train"), frozen
         lower.above.train()
@@ -116,10 +117,6 @@ class Freeze(Callback):
 def _what(boundary: Boundary, anatomy: Anatomy) -> str:
     whole = boundary.frozen == (boundary.kept,) and not boundary.kept.endswith(tuple(anatomy.blocks))
     return "The whole base is frozen" if whole else f"{boundary.kept} and all before it are frozen"
-
-
-def _none(reason: str) -> str:
-    return f"No outputs of frozen parts are kept: {reason}."
 
 
 @dataclass

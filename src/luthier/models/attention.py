@@ -69,16 +69,17 @@ class _Attention(torch.autograd.Function):
 def _groups(shape: Sequence[int]) -> list[slice]:
     """Heads that are computed together, for weights of this shape."""
     heads, tokens, keys = shape
-    alone = max(1, tokens * keys)
-    size = heads if heads * alone <= KEPT else max(1, TOGETHER // alone)
-    return [slice(first, first + size) for first in range(0, heads, size)] or [slice(0)]
+    if heads * tokens * keys <= KEPT:
+        return [slice(heads)]
+    size = max(1, TOGETHER // (tokens * keys))
+    return [slice(first, first + size) for first in range(0, heads, size)]
 
 
 def _weights(query: Tensor, key: Tensor, bias: Tensor | None, group: slice) -> Tensor:
     """Attention weights of some heads."""
     weights = torch.bmm(query[group], key[group].transpose(1, 2))
     if bias is not None:
-        heads = len(query) // len(bias)
+        heads = len(query) // max(1, len(bias))
         rows = torch.arange(len(query))[group] // heads
         weights.add_(bias[rows, 0])
     return torch.softmax(weights, -1, out=weights)

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from page import write
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "method_table.jsonl"
-START, END = "<!-- table: written by method_table.py -->", "<!-- end of the table -->"
 SPECIAL: dict[str, Any] = {"top": {"name": "top", "blocks": 2}}
 LEFT_OUT = {"pattern", "cloze"}
 """`pattern` is whatever its pattern says; `cloze` needs a head that predicts words, which MiniLM's checkpoint has not."""
@@ -37,7 +37,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(run_one(json.loads(options.one))))
     elif options.render:
-        write(options.output, render(options))
+        write(options.output, "method_table.py", render(options), "Methods, measured")
     else:
         run_missing(options)
 
@@ -46,7 +46,9 @@ def read_options() -> argparse.Namespace:
     """The command line."""
     assets = Path(os.environ.get("LUTHIER_ASSETS", HERE.parent.parent / "shared" / "assets"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="demo/minilm-en")
+    parser.add_argument(
+        "--model", default="", help="default: demo/minilm-en for sst2, multilingual-e5-small-zhen for hotel"
+    )
     parser.add_argument("--assets", type=Path, default=assets)
     parser.add_argument("--data", default="sst2,hotel", help="which data sets")
     parser.add_argument("--only", default="", help="methods, comma-separated; default all")
@@ -86,7 +88,7 @@ def jobs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             for name in names:
                 method = SPECIAL.get(name, {"name": name})
                 yield {"data": data, "method": method, "seed": seed, "rows": options.rows} | {
-                    "model": options.model,
+                    "model": options.model or str(MODELS[data]).format(assets=options.assets),
                     "assets": str(options.assets),
                 }
 
@@ -172,6 +174,10 @@ def save(pairs: list[tuple[str, str]], file: Path) -> str:
 DATA = {"sst2": sst2, "hotel": hotel}
 
 
+MODELS = {"sst2": "demo/minilm-en", "hotel": "{assets}/models/multilingual-e5-small-zhen"}
+"""A base that knows the language: MiniLM's vocabulary has few Chinese characters."""
+
+
 def render(options: argparse.Namespace) -> str:
     """A table for each data set, methods by accuracy."""
     return "\n\n".join(table(data, options.rows) for data in options.data.split(","))
@@ -186,8 +192,9 @@ def table(data: str, rows: int) -> str:
     if not runs:
         return ""
     first = next(iter(runs.values()))[0]
+    sizes = f"{first['rows'] or 'all'} training rows, {first['tested']} test rows, majority {first['majority']:.3f}"
     lines = [
-        f"### {data}: {first['rows'] or 'all'} training rows, {first['tested']} test rows, majority {first['majority']:.3f}",
+        f"### {data}, {Path(MODELS[data]).name}: {sizes}",
         "| method | accuracy | 95 % interval | seeds | over seeds | F1 macro | rate | trains | added MB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -204,13 +211,6 @@ def table(data: str, rows: int) -> str:
 def mean(found: list[dict[str, Any]], key: str) -> float:
     """Over the seeds."""
     return statistics.mean(one[key] for one in found)
-
-
-def write(file: Path, measured: str) -> None:
-    """Replace what stands between the markers."""
-    before = file.read_text(encoding="utf-8") if file.exists() else f"# Methods, measured\n\n{START}\n{END}\n"
-    head, _, rest = before.partition(START)
-    file.write_text(f"{head}{START}\n\n{measured}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -20,11 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from page import write
 from train_text import draw_rows, machine, middle
 
 HERE = Path(__file__).parent
-START, END = "<!-- measured by train_methods.py: {} -->", "<!-- end of {} -->"
-"""Around what was measured last of each part."""
 THREADS = "2"
 FEW = 32
 """Rows of a first run that imports everything."""
@@ -97,7 +96,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         for name in options.parts:
             title, *tables = MEASURES.get(name, speeds)(name, options, Path(place))
-            write(options.output, name, "\n\n".join([title, around, *tables]))
+            write(
+                options.output, f"train_methods.py, {name}", "\n\n".join([title, around, *tables]), "Methods, measured"
+            )
 
 
 def read_options() -> argparse.Namespace:
@@ -253,16 +254,6 @@ def sizes(name: str, options: argparse.Namespace, place: Path) -> list[str]:
 
 
 MEASURES: dict[str, Callable[[str, argparse.Namespace, Path], list[str]]] = {"size": sizes}
-
-
-def write(file: Path, part: str, measured: str) -> None:
-    """Replace what stands between the part's markers, or add them; all else in the file stays."""
-    start, end = START.format(part), END.format(part)
-    before = file.read_text(encoding="utf-8") if file.exists() else "# Methods, measured\n"
-    if start not in before:
-        before += f"\n{start}\n{end}\n"
-    head, _, rest = before.partition(start)
-    file.write_text(f"{head}{start}\n\n{measured}\n\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -25,10 +25,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from page import write
+
 from luthier import hardware
 
 HERE = Path(__file__).parent
-START, END = "<!-- measured: written by train_text.py -->", "<!-- end of what is measured -->"
 SPEED = ("luthier", "bare_loop", "trainer_by_length", "trainer")
 EVALUATION = ("luthier_predict", "trainer_predict")
 
@@ -47,7 +48,7 @@ def main() -> None:
         if options.seeds:
             sections += ["### Accuracy after two epochs", accuracy_table(options, jobs)]
     sections.append(f"`luthier --help` takes {help_seconds():.2f} s (median of five).")
-    write(options.output, "\n\n".join(sections))
+    write(options.output, "train_text.py", "\n\n".join(sections), "Results")
 
 
 def read_options() -> argparse.Namespace:
@@ -187,13 +188,6 @@ def machine() -> str:
         f"{date.today()}, {facts['cores']} cores of {facts['cpu']}, {facts['memory_gb']} GB, {platform.platform()}; {versions}.\n"
         f"Command: `python {' '.join(sys.argv)}`. Median over rounds; batch size 32, AdamW, dropout on."
     )
-
-
-def write(file: Path, measured: str) -> None:
-    """Replace what stands between the markers; what people wrote around them stays."""
-    before = file.read_text(encoding="utf-8") if file.exists() else f"# Results\n\n{START}\n{END}\n"
-    head, _, rest = before.partition(START)
-    file.write_text(f"{head}{START}\n\n{measured}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,11 +18,14 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from luthier import demo, hardware, increment, tracking
+from luthier.augment.feed import AugmentedFeed
 from luthier.data.batches import Batches, EncodedFeed
 from luthier.data.encode import Rows
+from luthier.data.sampling import balance
 from luthier.errors import RecipeError
 from luthier.folder import RunFolder
 from luthier.inputs import text_of
+from luthier.judged import judge_labels
 from luthier.methods import Context
 from luthier.modalities.text import Text
 from luthier.models.open import Base, architecture, find, open_tokenizer, positions
@@ -102,6 +105,7 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
         longest = f"data.max_length is {recipe.data.max_length}, and this model reads {modality.limit} tokens at most"
         data.facts["notes"].append(f"{longest}: {modality.limit} is used.")
     with accelerator.main_process_first():
+        judge_labels(data, recipe, base, console)
         encode_all(data, modality, recipe.data)
     callbacks.check_settings(recipe.train, measured(data))
     for sentence in data.facts["notes"]:
@@ -192,12 +196,24 @@ def _sources(ready: Ready) -> Iterator[str]:
 
 def batches_of(recipe: Recipe, rows: Rows) -> Batches:
     """The recipe's optimiser steps over some rows."""
-    return Batches(len(rows), recipe.train.batch_size * recipe.train.accumulation, recipe.seed)
+    balanced = balance(rows.targets, recipe.train.sampling)
+    return Batches(len(rows), recipe.train.batch_size * recipe.train.accumulation, recipe.seed, balanced)
+
+
+def _augmented(ready: Ready) -> AugmentedFeed:
+    """The training rows, changed in every epoch."""
+    recipe, rows = ready.recipe, ready.data.rows["train"]
+    values = ready.data.values("train", rows.numbers)
+    for one in recipe.data.augment:
+        one.ready(values[ready.data.found.text])
+    return AugmentedFeed(rows, ready.modality, values, recipe.data.augment, recipe.seed)
 
 
 def make_job(ready: Ready, accelerator: Accelerator) -> Job:
     """Everything the loop needs, at the beginning of the first stage."""
     feeds = {name: EncodedFeed(rows, ready.modality) for name, rows in ready.data.rows.items()}
+    if ready.recipe.data.augment:
+        feeds["train"] = _augmented(ready)
     job = Job(
         model=ready.model,
         objective=ready.data.target.objective(ready.recipe.train.label_smoothing),

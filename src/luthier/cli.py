@@ -15,6 +15,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+data = typer.Typer(
+    help="Look at the rows, and send them to people and back.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(data, name="data")
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Keys laid over the recipe: method=lora train.epochs=5"),
@@ -34,11 +38,20 @@ def init(
 
 
 @app.command()
-def check(recipe: Path, overrides: Overrides = None) -> None:
+def check(
+    recipe: Annotated[Path, typer.Argument(help="A recipe; with --against a run.")],
+    overrides: Overrides = None,
+    against: Annotated[
+        str, typer.Option("--against", help="A file with later rows: are they like those that the run was trained on?")
+    ] = "",
+) -> None:
     """Validate a recipe, look at its data and model, and say what training would do; writes nothing."""
-    from luthier.commands import check_recipe
+    from luthier.commands import check_against, check_recipe
 
-    check_recipe(recipe, overrides or [])
+    if against:
+        check_against(recipe, against)
+    else:
+        check_recipe(recipe, overrides or [])
 
 
 @app.command()
@@ -109,6 +122,53 @@ def demo(
     from luthier.commands import run_demo
 
     run_demo(name, overrides or [])
+
+
+@data.command()
+def preview(
+    recipe: Path,
+    overrides: Overrides = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="How many training rows to show.")] = 5,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="How many epochs of each.")] = 2,
+) -> None:
+    """Show training rows as augmentation changes them."""
+    from luthier import data_commands
+
+    data_commands.preview(recipe, overrides or [], rows, epochs)
+
+
+@data.command()
+def review(
+    run: Path,
+    file: Annotated[Path, typer.Argument(help="Tasks to write, or with --from the folder for the corrected rows.")],
+    to: Annotated[str, typer.Option("--to", help="label-studio or prodigy.")] = "",
+    answers: Annotated[Path | None, typer.Option("--from", help="The export with people's answers.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most tasks.")] = 200,
+) -> None:
+    """Write suspect rows and the model's worst mistakes as tasks for people, or read their answers back."""
+    from luthier import data_commands
+
+    data_commands.review(run, to, answers, file, limit)
+
+
+@data.command()
+def diff(before: Path, after: Path) -> None:
+    """Say which rows were added, removed, relabelled or moved from one run to another."""
+    from luthier import data_commands
+
+    data_commands.diff(before, after)
+
+
+@data.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="A recipe or a run.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    dvc: Annotated[bool, typer.Option("--dvc", help="Write dvc.yaml too, so that dvc repro does it again.")] = False,
+) -> None:
+    """Write the cleaned splits as parquet and as a folder of Hugging Face datasets."""
+    from luthier import data_commands
+
+    data_commands.export(source, output, dvc)
 
 
 @app.command()

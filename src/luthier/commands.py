@@ -65,15 +65,39 @@ def check_recipe(path: Path, overrides: Sequence[str]) -> None:
     tracking.check(recipe)
     hardware.precision(recipe.train.precision, hardware.device(recipe.train.device))
     console = Console()
-    with console.status("Reading the data"):
-        data = prepare(recipe)
+    data = prepare(recipe, console)
     ready = get_ready(recipe, data, Accelerator(cpu=True), console)
     facts = data.facts
     print(f"Columns: {facts['columns']['why']}")
     print(f"Split: {facts['split']}; longest row that is read whole: {facts['max_length']} tokens")
     _print_splits(facts)
+    _print_health(facts)
     _print_stages(ready, batches_of(recipe, data.rows["train"]))
     print(f"The recipe is good. Next: luthier train {path}")
+
+
+def check_against(run: Path, file: str) -> None:
+    """`luthier check RUN --against FILE`."""
+    from luthier.later import against
+    from luthier.run import Run
+
+    with Console().status("Looking at the rows"):
+        found = against(Run(run), file)
+    print(found.sentence)
+    if found.found:
+        print(
+            f"Scores on the run's own test rows may not hold for these: luthier evaluate {run} --on {file}, or train anew with them."
+        )
+
+
+def _print_health(facts: Mapping[str, Any]) -> None:
+    """What the data are like, and the line that acts on it."""
+    from luthier.data.health import examine
+
+    print("Health of the data:")
+    for one in examine(facts):
+        advice = f" {one.advice}" if one.advice else ""
+        print(f"- {one.topic}: {one.sentence}{advice}" + (f"  [{one.line}]" if one.line else ""))
 
 
 def _print_stages(ready: Ready, batches: Batches) -> None:

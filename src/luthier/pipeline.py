@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from luthier import hardware, increment, tracking
+from luthier import hardware, increment, tracking, versions
 from luthier.build import Ready, get_ready, make_accelerator, make_job, resolve
 from luthier.data.batches import EncodedFeed
 from luthier.evaluate.predict import Scorer, Scores
@@ -94,8 +94,8 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
     """
     hardware.tune_allocator()
     accelerator = make_accelerator(recipe, folder, fresh=restart)
-    with accelerator.main_process_first(), console.status("Reading the data"):
-        data = prepare(recipe)
+    with accelerator.main_process_first():
+        data = prepare(recipe, console)
     if not restart:
         refuse_to_mix(folder, recipe, data.facts)
     if not restart and (folder / "model" / MANIFEST).is_file() and (folder / "README.md").is_file():
@@ -108,6 +108,7 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
         if restart:
             folder.clear()
         write_settled(folder, recipe, data.facts, resolve(ready, accelerator))
+        versions.keep(folder, data)
     accelerator.wait_for_everyone()
     job = make_job(ready, accelerator)
     state = _go_on(folder, job, console)

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import datasets
 import numpy as np
 
-from luthier.data import clean, columns, fingerprint, source, split
+from luthier.data import clean, columns, fingerprint, odd, source
+from luthier.data.changes import SHOWN, Change, summary
+from luthier.data.divided import divide
 from luthier.data.encode import Rows, encode, limit_rows
+from luthier.data.guarded import guard
+from luthier.data.repeated import settle
+from luthier.data.table import Table
 from luthier.errors import DataError
 from luthier.modalities import Modality
 from luthier.recipe.schema import Data, Recipe
+from luthier.show import Console
 from luthier.tasks import Target
-
-ORDER = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A split before encoding: its rows, their labels, and their numbers in the source."""
-
-    rows: datasets.Dataset
-    labels: Sequence[Any]
-    numbers: np.ndarray
-
-    def pick(self, indices: np.ndarray) -> Table:
-        """Some of the rows."""
-        return Table(self.rows.select(indices), [self.labels[index] for index in indices], self.numbers[indices])
 
 
 @dataclass
@@ -40,7 +31,16 @@ class Prepared:
     tables: dict[str, Table]
     found: columns.Found
     facts: dict[str, Any]
+    changes: list[Change] = field(default_factory=list)
+    """Rows that were removed or relabelled on the way."""
     rows: dict[str, Rows] = field(default_factory=dict)
+
+    def values(self, split: str, numbers: np.ndarray) -> datasets.Dataset:
+        """The raw column that the model reads, of some rows by their numbers in the source."""
+        table = self.tables[split]
+        order = np.argsort(table.numbers)
+        places = order[np.searchsorted(table.numbers, numbers, sorter=order)]
+        return table.rows.select(places).select_columns([self.found.text])
 
     @property
     def held_out(self) -> str:
@@ -48,38 +48,54 @@ class Prepared:
         return str(self.facts["held_out"])
 
 
-def prepare(recipe: Recipe) -> Prepared:
+def prepare(recipe: Recipe, console: Console | None = None) -> Prepared:
     """Read, clean, divide and learn the labels; nothing is encoded yet.
+
+    Args:
+        recipe: its `data`, `task` and `seed`.
+        console: to show progress; None for silence.
 
     Raises:
         DataError: the files, columns, labels or splits cannot be used.
     """
-    read = source.read(recipe.data)
-    first = next(iter(read.splits.values()))
-    found = columns.infer(first, recipe.data.columns)
-    tables, bad = _clean(read.splits, found, recipe.data)
+    console = console or Console(quiet=True)
+    with console.status("Reading the data"):
+        read = source.read(recipe.data)
+    found = columns.infer(next(iter(read.splits.values())), recipe.data.columns)
+    cleaned, bad, changes = _clean(read.splits, found, recipe.data)
     recipe.task.learn(
-        next(iter(tables.values())).labels
+        next(iter(cleaned.values())).labels
     )  # no target yet: says what is wrong before the division stumbles over it
-    tables, how, warnings = _divide(tables, recipe.data, recipe.seed)
+    settled, more, repeated = settle(cleaned, found.text, recipe.data, console)
+    with console.status("Dividing the rows"):
+        divided = divide(settled, found.text, recipe.data, recipe.seed)
+        guarded = guard(divided.tables, found.text, recipe.data)
+    changes += [*more, *guarded.changes]
+    tables = guarded.tables
     target = recipe.task.learn(tables["train"].labels)
     held_out = "test" if "test" in tables else "validation" if "validation" in tables else ""
-    warnings += _warnings(tables, found, held_out)
     facts = {
         "files": {
             name: [str(one.get("path") or one["dataset"]) for one in parts] for name, parts in read.files.items()
+        },
+        "annotation": {
+            name: [one["annotation"] for one in parts if one.get("annotation")] for name, parts in read.files.items()
         },
         "fingerprint": fingerprint.of(read.splits),
         "columns": {"text": found.text, "label": found.label, "separator": found.separator, "why": found.why},
         "target": target.facts,
         "splits": {name: {"rows": len(table.labels)} for name, table in tables.items()},
-        "split": how,
+        "split": divided.how,
         "bad_rows": bad,
+        "odd": [one.sentence for data in read.splits.values() for one in odd.find(data, found.text)],
+        "duplicates": repeated,
+        "leakage": guarded.facts,
+        "changes": summary(changes),
         "held_out": held_out,
-        "notes": read.notes,
-        "warnings": warnings,
+        "notes": [*read.notes, *filter(None, [repeated.get("note")])],
+        "warnings": [*divided.warnings, *guarded.warnings, *_warnings(held_out)],
     }
-    return Prepared(target, tables, found, facts)
+    return Prepared(target, tables, found, facts, changes)
 
 
 def encode_all(prepared: Prepared, modality: Modality, options: Data) -> None:
@@ -103,15 +119,16 @@ def encode_all(prepared: Prepared, modality: Modality, options: Data) -> None:
 
 def _clean(
     splits: Mapping[str, datasets.Dataset], found: columns.Found, options: Data
-) -> tuple[dict[str, Table], dict[str, Any]]:
-    tables, rows, examples = {}, 0, []
+) -> tuple[dict[str, Table], dict[str, Any], list[Change]]:
+    tables: dict[str, Table] = {}
+    changes: list[Change] = []
     for name, data in splits.items():
         labels = columns.labels(data, found)
-        kept, report = clean.find(data, found.text, labels, name, options.bad_rows)
+        kept, bad = clean.find(data, found.text, labels, name, options.bad_rows)
         tables[name] = Table(data.select(kept), [labels[index] for index in kept], kept)
-        rows += report["rows"]
-        examples += report["examples"]
-    return tables, {"rows": rows, "examples": examples[:20]}
+        changes += [Change(name, row, "removed", "bad_rows", reason) for row, reason in bad]
+    examples = [{"split": one.split, "row": one.row, "reason": one.reason} for one in changes[:SHOWN]]
+    return tables, {"rows": len(changes), "examples": examples}, changes
 
 
 def labelled_rows(file: str, found: Mapping[str, Any], options: Data) -> tuple[list[str], list[Any]]:
@@ -130,28 +147,6 @@ def labelled_rows(file: str, found: Mapping[str, Any], options: Data) -> tuple[l
     return list(rows.select(kept)[where.text]), [labels[index] for index in kept]
 
 
-def _divide(tables: dict[str, Table], options: Data, seed: int) -> tuple[dict[str, Table], str, list[str]]:
-    """Divide what the files leave undivided; returns the splits, how they came to be, and warnings."""
-    if set(tables) == {source.UNDIVIDED}:
-        whole = _drawn(tables[source.UNDIVIDED], options.rows, seed)
-        division = split.divide(whole.labels, options.split.parts, seed)
-        how = f"random, stratified {':'.join(f'{part:g}' for part in options.split.parts)}, seed {seed}"
-        divided = {name: whole.pick(rows) for name, rows in division.rows.items()}
-    else:
-        divided = {name: _drawn(table, options.rows, seed) for name, table in tables.items()}
-        how, division = "as the files give it", None
-        if "validation" not in divided:
-            division = split.hold_back(divided["train"].labels, options.split.validation, seed)
-            divided |= {name: divided["train"].pick(rows) for name, rows in division.rows.items()}
-            share = f"{options.split.validation:.0%} of the training rows held back for validation, seed {seed}"
-            how += f"; {share}" if "validation" in division.rows else "; no validation, so the last weights are kept"
-    return {name: divided[name] for name in ORDER if name in divided}, how, list(division.warnings) if division else []
-
-
-def _drawn(table: Table, rows: int | None, seed: int) -> Table:
-    return table.pick(split.draw(table.labels, rows, seed)) if rows else table
-
-
 def _targets(target: Target, name: str, table: Table) -> np.ndarray:
     try:
         return target.encode(table.labels)
@@ -159,28 +154,13 @@ def _targets(target: Target, name: str, table: Table) -> np.ndarray:
         raise DataError(f"{name} split: {wrong}") from None
 
 
-def _warnings(tables: Mapping[str, Table], found: columns.Found, held_out: str) -> list[str]:
+def _warnings(held_out: str) -> list[str]:
     """What a person should know before trusting the scores."""
-    warnings = []
-    for name in ("validation", "test"):
-        if name in tables:
-            shared = split.overlap(_texts(tables["train"], found.text), _texts(tables[name], found.text))
-            if shared:
-                warnings.append(
-                    f"{shared} of {len(tables[name].labels)} {name} rows have the same text as a training row: scores may flatter."
-                )
     if held_out == "validation":
-        warnings.append(
+        return [
             "There is no test split: the scores are of the validation rows, which also choose the best epoch, and may flatter."
-        )
-    if not held_out:
-        warnings.append("There are no held-out rows: nothing can be said about how good the model is.")
-    return warnings
-
-
-def _texts(table: Table, column: str) -> Iterator[str]:
-    for batch in table.rows.select_columns([column]).iter(batch_size=1000):
-        yield from batch[column]
+        ]
+    return [] if held_out else ["There are no held-out rows: nothing can be said about how good the model is."]
 
 
 def _lengths(lengths: np.ndarray) -> dict[str, int]:

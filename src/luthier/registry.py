@@ -48,7 +48,7 @@ def closest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a mistyped name: the nearest known one, or all of them."""
     known = sorted(known)
     near = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}."
 
 
 class Registry(Generic[Member]):

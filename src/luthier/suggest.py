@@ -83,10 +83,10 @@ def _look(path: str) -> Facts:
     first = next(iter(read.splits.values()))
     found = columns.infer(first, Columns())
     labels = columns.labels(first, found)
-    kept, report = clean.find(first, found.text, labels, next(iter(read.splits)), "drop")
+    kept, bad = clean.find(first, found.text, labels, next(iter(read.splits)), "drop")
     counts = Counter(one for row in kept for one in (labels[row] if isinstance(labels[row], list) else [labels[row]]))
     sizes = {name: len(rows) for name, rows in read.splits.items()}
-    return Facts(path, sizes, found, counts, len(kept), report["rows"], _texts(first, found.text, kept), read.notes)
+    return Facts(path, sizes, found, counts, len(kept), len(bad), _texts(first, found.text, kept), read.notes)
 
 
 def _texts(dataset: datasets.Dataset, column: str, kept: np.ndarray) -> list[str]:

@@ -19,31 +19,22 @@ def test_rows_are_those_a_plain_loop_finds(monkeypatch: pytest.MonkeyPatch) -> N
     draw = random.Random(0)
     texts = [draw.choice([*BLANK, "good", "  x ", "NA", "0"]) for _ in range(200)]
     labels = [draw.choice([None, "a", 0, []]) for _ in range(200)]
-    kept, report = clean.find(datasets.Dataset.from_dict({"t": texts}), "t", labels, "train", "drop")
+    kept, bad = clean.find(datasets.Dataset.from_dict({"t": texts}), "t", labels, "train", "drop")
     usable = [row for row in range(200) if (texts[row] or "").strip() and labels[row] is not None]
     assert kept.tolist() == usable
-    assert report["rows"] == 200 - len(usable)
-    assert len(report["examples"]) == 20
-    assert [one["row"] - 1 for one in report["examples"]] == sorted(set(range(200)) - set(usable))[:20]
+    assert [row - 1 for row, _ in bad] == sorted(set(range(200)) - set(usable))
 
 
 def test_reasons() -> None:
     rows = datasets.Dataset.from_dict({"t": ["a", "", "b", None]})
-    kept, report = clean.find(rows, "t", ["x", "x", None, None], "test", "drop")
+    kept, bad = clean.find(rows, "t", ["x", "x", None, None], "test", "drop")
     assert kept.tolist() == [0]
-    assert report == {
-        "rows": 3,
-        "examples": [
-            {"split": "test", "row": 2, "reason": "no text"},
-            {"split": "test", "row": 3, "reason": "no label"},
-            {"split": "test", "row": 4, "reason": "no text and no label"},
-        ],
-    }
+    assert bad == [(2, "no text"), (3, "no label"), (4, "no text and no label")]
 
 
 def test_clean_rows_pass_and_error_does_not_mind_them() -> None:
-    kept, report = clean.find(datasets.Dataset.from_dict({"t": ["a", "b"]}), "t", [0, []], "train", "error")
-    assert (kept.tolist(), report) == ([0, 1], {"rows": 0, "examples": []})
+    kept, bad = clean.find(datasets.Dataset.from_dict({"t": ["a", "b"]}), "t", [0, []], "train", "error")
+    assert (kept.tolist(), bad) == ([0, 1], [])
     assert kept.dtype == np.int64
 
 
@@ -70,6 +61,6 @@ def test_the_row_number_is_that_of_pandas_on_real_reviews(assets: Path) -> None:
     file = assets / "data" / "hotel_reviews_zh.csv"
     rows = source.read(Data(files=str(file))).splits["all"]
     found = columns.infer(rows, Columns())
-    _, report = clean.find(rows, found.text, columns.labels(rows, found), "all", "drop")
+    _, bad = clean.find(rows, found.text, columns.labels(rows, found), "all", "drop")
     frame = pd.read_csv(file)
-    assert [one["row"] - 1 for one in report["examples"]] == frame.index[frame["review"].isna()].tolist()
+    assert [row - 1 for row, _ in bad] == frame.index[frame["review"].isna()].tolist()

@@ -100,7 +100,7 @@ def test_an_unknown_ending_is_refused_with_those_supported(tmp_path: Path) -> No
     (tmp_path / "a.doc").touch()
     with pytest.raises(
         DataError,
-        match=r"files that end in '\.doc' cannot be read; supported: \.csv, \.tsv, \.json, \.jsonl, \.parquet, \.csv\.gz",
+        match=r"files that end in '\.doc' cannot be read; supported: \.csv, \.tsv, \.json, \.jsonl, \.parquet, \.conll,",
     ):
         open_table(tmp_path / "a.doc")
 

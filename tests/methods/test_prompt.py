@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from luthier.errors import RecipeError
+from luthier.inputs import text_of
 from luthier.methods import Context, Method
 from luthier.methods.lora import Lora
 from luthier.methods.prompt import Prompt
+from luthier.methods.ptuning import PTuning
 from luthier.modalities.text import Text
 from luthier.models.anatomy import examine
-from luthier.models.open import Base, open_model, open_tokenizer
+from luthier.models.open import Base, architecture, open_model, open_tokenizer, positions
 from luthier.models.quick import quicken
 from luthier.models.virtual import Vectors, prompt_in, word_table
 from luthier.tasks.classify import Classes
@@ -141,15 +143,19 @@ def test_it_takes_positions() -> None:
     assert Prompt(length=7).folded == Prompt(length=7)
 
 
+@pytest.mark.parametrize("method", [Prompt, PTuning])
 @pytest.mark.parametrize(("family", "readable"), [("bert", 64), ("roberta", 62), ("gpt2", 64)])
 def test_a_prompt_longer_than_the_model_reads_is_refused(
-    family: str, readable: int, base: Callable[[str], Path]
+    family: str, readable: int, method: Any, base: Callable[[str], Path]
 ) -> None:
-    opened(base(family), Prompt(length=readable - 3))
+    there = Base("base", str(base(family)))
+    room = positions(architecture(there))
+    tokenizer = open_tokenizer(there)
+    assert text_of(tokenizer, Context(tokenizer), [method(length=readable - 4)], None, room).limit == 4
     with pytest.raises(RecipeError) as refused:
-        opened(base(family), Prompt(length=readable - 2))
+        text_of(tokenizer, Context(tokenizer), [method(length=readable - 3)], None, room)
     assert str(refused.value) == (
-        f"method prompt: length: {readable - 2} leaves no room for the text, as this model reads {readable} tokens at most."
+        f"method {method.name} takes {readable - 3} of the {readable} positions of this model, which leaves none for the text."
     )
 
 

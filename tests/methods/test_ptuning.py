@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from luthier.errors import RecipeError
 from luthier.methods import Context
 from luthier.methods.ptuning import PTuning
 from luthier.modalities.text import Text
@@ -69,12 +68,3 @@ def test_it_moves_the_answer_of_a_frozen_network(encoder: Literal["lstm", "mlp"]
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
-
-
-def test_a_prompt_longer_than_the_model_reads_is_refused(base: Callable[[str], Path]) -> None:
-    assert PTuning(length=62).tokens == 62
-    with pytest.raises(RecipeError) as refused:
-        opened(base("bert"), PTuning(length=62))
-    assert str(refused.value) == (
-        "method ptuning: length: 62 leaves no room for the text, as this model reads 64 tokens at most."
-    )

@@ -85,3 +85,23 @@ def test_half_precision_logits_are_judged_in_single(model: Scores, inputs: Tenso
     half = model.to(torch.bfloat16)
     total, _ = CrossEntropy(None, 0.0)(half, {"inputs": inputs.bfloat16(), "target": classes})
     assert total.dtype == torch.float32
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_focal_loss_of_classes_is_the_formula(
+    weights: Tensor | None, model: Scores, inputs: Tensor, classes: Tensor
+) -> None:
+    """FL = -w (1 - p)^2 log p (Lin et al. 2017, equation 5)."""
+    loss, count = CrossEntropy(weights, 0.0, focal=2.0)(model, {"inputs": inputs, "target": classes})
+    chance = model.linear(inputs).softmax(-1)[torch.arange(len(classes)), classes]
+    weight = torch.ones(CLASSES) if weights is None else weights
+    torch.testing.assert_close(loss, -(weight[classes] * (1 - chance) ** 2 * chance.log()).sum())
+    torch.testing.assert_close(count, weight[classes].sum())
+
+
+def test_focal_loss_of_labels_is_the_formula(model: Scores, inputs: Tensor) -> None:
+    target = torch.randint(2, (33, CLASSES), generator=torch.Generator().manual_seed(3)).float()
+    loss, _ = LabelCrossEntropy(None, 0.0, focal=1.5)(model, {"inputs": inputs, "target": target})
+    chance = model.linear(inputs).sigmoid()
+    true = torch.where(target > 0, chance, 1 - chance)
+    torch.testing.assert_close(loss, -((1 - true) ** 1.5 * true.log()).sum())

@@ -53,6 +53,26 @@ class Script:
         return Scores(np.zeros((1, 2)), value), {self.metric: value}
 
 
+class Quick(Callback):
+    """Says, as a frozen part does, that steps take less time than writing."""
+
+    def enter(self, job: Job, state: State) -> None:
+        job.work.quick = True
+
+
+class Weights(Callback):
+    """Remembers the head after each step; fails at one of them if asked to."""
+
+    def __init__(self, fails_at: int = 0) -> None:
+        self.seen: dict[int, torch.Tensor] = {}
+        self.fails_at = fails_at
+
+    def after_step(self, job: Job, state: State, step: Any) -> None:
+        if state.step == self.fails_at:
+            raise OSError("the disk is gone")
+        self.seen[state.step] = job.model.classifier.weight.detach().clone()  # type: ignore[union-attr,operator]
+
+
 @pytest.fixture
 def make(still_bert: Path, reviews: Path, tmp_path: Path) -> Any:
     (tmp_path / "run").mkdir()
@@ -152,20 +172,54 @@ def test_evaluations_come_every_so_many_steps_and_at_the_end(make: Any, tmp_path
 
 def test_the_best_weights_are_those_of_the_best_evaluation(make: Any, tmp_path: Path) -> None:
     job, state = make(), State()
-    checkpoints, seen = Checkpoints(RunFolder(tmp_path / "run")), {}
-
-    class Watch(Callback):
-        def after_step(self, job: Job, state: State, step: Any) -> None:
-            seen[state.step] = job.model.classifier.weight.detach().clone()  # type: ignore[union-attr,operator]
-
-    fit(
-        job,
-        state,
-        [Validate(Script("f1_macro", [0.5, 0.7, 0.6]), job.settings, None, silent), Save(checkpoints), Watch()],
-    )
-    assert torch.equal(job.model.classifier.weight, seen[18])
+    checkpoints, weights = Checkpoints(RunFolder(tmp_path / "run")), Weights()
+    values = Script("f1_macro", [0.5, 0.7, 0.6])
+    fit(job, state, [Validate(values, job.settings, None, silent), Save(checkpoints), weights])
+    assert torch.equal(job.model.classifier.weight, weights.seen[18])
     checkpoints.load_best(job, state)
-    assert torch.equal(job.model.classifier.weight, seen[12])
+    assert torch.equal(job.model.classifier.weight, weights.seen[12])
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Checkpoints in the order of writing, with their steps; after the first one writing is never free again."""
+    written: list[tuple[str, int]] = []
+    write = Checkpoints.write
+
+    def noted(self: Checkpoints, taken: Any, name: str) -> None:
+        written.append((Path(name).name, taken.content["step"]))
+        write(self, taken, name)
+
+    monkeypatch.setattr(Checkpoints, "write", noted)
+    monkeypatch.setattr(Save, "SHARE", 1e-9)
+    return written
+
+
+def test_the_best_weights_wait_in_memory_where_writing_takes_longer_than_training(
+    make: Any, writes: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    job, state, weights = make(epochs=5), State(), Weights()
+    checkpoints = Checkpoints(RunFolder(tmp_path / "run"))
+    values = Script("f1_macro", [0.5, 0.6, 0.7, 0.6, 0.65])
+    fit(job, state, [Quick(), Validate(values, job.settings, None, silent), Save(checkpoints), weights])
+    assert writes == [("best", 6), ("best", 18), ("last", 30)]
+    checkpoints.load_best(job, state)
+    assert torch.equal(job.model.classifier.weight, weights.seen[18])
+
+
+def test_what_waits_is_written_where_an_error_ends_the_run(
+    make: Any, writes: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    job, state, weights = make(epochs=5), State(), Weights(fails_at=20)
+    checkpoints = Checkpoints(RunFolder(tmp_path / "run"))
+    values = Script("f1_macro", [0.5, 0.6, 0.7])
+    with pytest.raises(OSError, match="the disk is gone"):
+        fit(job, state, [Quick(), Validate(values, job.settings, None, silent), Save(checkpoints), weights])
+    assert writes == [("best", 6), ("best", 18)]
+    again = make(epochs=5)
+    resumed, damaged = checkpoints.resume(again)
+    assert (resumed.step, damaged) == (18, [])
+    assert torch.equal(again.model.classifier.weight, weights.seen[18])
 
 
 def test_plateau_lowers_the_rate_after_two_evaluations_without_improvement(make: Any, tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+
+from luthier.data.sampling import Balanced
 
 if TYPE_CHECKING:
     import torch
@@ -21,21 +23,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batches:
-    """Shuffled batches of `size` out of `rows` rows; the last one of an epoch may be smaller."""
+    """Shuffled batches of `size` out of `rows` rows, or of those that `balanced` draws; the last one of an epoch may be smaller."""
 
     rows: int
     size: int
     seed: int
+    balanced: Balanced | None = None
 
     @property
     def per_epoch(self) -> int:
         """Steps in one pass over all rows."""
-        return -(-self.rows // self.size)
+        return -(-(self.rows if self.balanced is None else len(self.balanced)) // self.size)
 
     def at(self, step: int) -> np.ndarray:
         """Row numbers of a step, counted from 0 over all epochs."""
         epoch, position = divmod(step, self.per_epoch)
-        order: np.ndarray = _order(self.rows, self.seed, epoch)
+        order: np.ndarray = _order(self, epoch)
         return order[position * self.size : (position + 1) * self.size]
 
 
@@ -46,11 +49,17 @@ class Feed(ABC):
         targets: encoded labels, first axis rows.
     """
 
+    changing: ClassVar[bool] = False
+    """Whether rows differ from epoch to epoch."""
+
     def __init__(self, targets: np.ndarray) -> None:
         self.targets = targets
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def begin(self, indices: np.ndarray, epoch: int) -> None:  # noqa: B027
+        """Get some rows ready as they are in an epoch: those of the next step, before it asks for their lengths."""
 
     @property
     @abstractmethod
@@ -88,7 +97,8 @@ class EncodedFeed(Feed):
 
 
 @lru_cache(maxsize=2)
-def _order(rows: int, seed: int, epoch: int) -> np.ndarray:
-    order = np.random.default_rng([seed, epoch]).permutation(rows)
+def _order(batches: Batches, epoch: int) -> np.ndarray:
+    random = np.random.default_rng([batches.seed, epoch])
+    order = random.permutation(batches.rows if batches.balanced is None else batches.balanced.draw(random))
     order.setflags(write=False)
     return order

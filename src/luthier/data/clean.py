@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 from luthier.data.tables import scan
 from luthier.errors import DataError
 
-SHOWN = 20
+NAMED = 5
 
 
 def find(
     dataset: datasets.Dataset, text: str, labels: Sequence[Any], split: str, bad_rows: str
-) -> tuple[np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """Tell usable rows from those without text (null, empty, only white space) or label (None).
 
     Args:
@@ -28,8 +28,8 @@ def find(
         bad_rows: `drop`, or `error` to refuse them.
 
     Returns:
-        The indices of usable rows, ascending, and a report: how many `rows` are not, and up to 20 `examples`, each with `split`,
-        `row` (counted from 1, without the header) and `reason`.
+        The indices of usable rows, ascending, and of each of the others its number, counted from 1 without the header, and the
+        reason.
 
     Raises:
         DataError: there are such rows and `bad_rows` is `error`, or no usable row is left.
@@ -37,16 +37,12 @@ def find(
     no_text = _blank(dataset, text)
     no_label = np.fromiter((label is None for label in labels), dtype=bool, count=len(labels))
     bad = np.flatnonzero(no_text | no_label)
-    examples = [
-        {"split": split, "row": int(row) + 1, "reason": _reason(no_text[row], no_label[row])} for row in bad[:SHOWN]
-    ]
+    reasons = [(int(row) + 1, _reason(no_text[row], no_label[row])) for row in bad]
     if len(bad) and bad_rows == "error":
-        raise DataError(f"{_summary(split, len(bad), len(labels), examples)} Mend them, or write data.bad_rows: drop.")
+        raise DataError(f"{_summary(split, reasons, len(labels))} Mend them, or write data.bad_rows: drop.")
     if len(bad) == len(labels):
-        raise DataError(
-            f"{_summary(split, len(bad), len(labels), examples)} Nothing is left; are these the right columns?"
-        )
-    return np.flatnonzero(~(no_text | no_label)), {"rows": len(bad), "examples": examples}
+        raise DataError(f"{_summary(split, reasons, len(labels))} Nothing is left; are these the right columns?")
+    return np.flatnonzero(~(no_text | no_label)), reasons
 
 
 def _blank(dataset: datasets.Dataset, text: str) -> np.ndarray:
@@ -62,8 +58,8 @@ def _reason(no_text: bool, no_label: bool) -> str:
     return f"no {' and no '.join(missing)}"
 
 
-def _summary(split: str, bad: int, rows: int, examples: Sequence[dict[str, Any]]) -> str:
+def _summary(split: str, bad: Sequence[tuple[int, str]], rows: int) -> str:
     where = "the data" if split == "all" else f"the {split} split"
-    first = ", ".join(f"row {example['row']} ({example['reason']})" for example in examples[:5])
-    more = ", ..." if bad > 5 else ""
-    return f"{bad:,} of {rows:,} rows of {where} have no text or no label: {first}{more}."
+    first = ", ".join(f"row {row} ({reason})" for row, reason in bad[:NAMED])
+    more = ", ..." if len(bad) > NAMED else ""
+    return f"{len(bad):,} of {rows:,} rows of {where} have no text or no label: {first}{more}."

@@ -115,6 +115,23 @@ def infer(dataset: datasets.Dataset, given: Columns) -> Found:
     return Found(text, label, given.separator, kind, f"{why_text}; {why_label}.", integers)
 
 
+def column_of(rows: datasets.Dataset, column: str, key: str) -> list[Any]:
+    """All values of a column.
+
+    Args:
+        rows: to read.
+        column: its name.
+        key: of the recipe, which named it.
+
+    Raises:
+        DataError: there is none of that name.
+    """
+    if column not in rows.column_names:
+        raise DataError(f"{key}: there is no column {column!r} in the data; {closest(column, rows.column_names)}")
+    values: list[Any] = rows.with_format("arrow")[column].to_pylist() if len(rows) else []
+    return values
+
+
 def _check_given(dataset: datasets.Dataset, given: Columns) -> None:
     labels_given = given.label if isinstance(given.label, list) else [given.label]
     for name in (given.text, *labels_given):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from luthier.data.encoding import Encoding, open_bytes
-from luthier.data.tables import BATCH
+from luthier.data.blocks import blocks
+from luthier.data.encoding import Encoding
+from luthier.data.packed import inside, open_bytes
 from luthier.errors import DataError
 
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
@@ -42,9 +43,8 @@ class Delimited:
             DataError: a row has more cells than the header, a quote is never closed, or there are no rows.
         """
         schema = pa.schema([(name, pa.string()) for name in self.names])
-        rows = self._rows()
         number = 0
-        while block := list(islice(rows, BATCH)):
+        for block in blocks(self._rows(), lambda row: sum(len(cell) for cell in row if cell)):
             number += len(block)
             yield pa.RecordBatch.from_arrays(
                 [pa.array(column, pa.string()) for column in zip(*block, strict=True)], schema=schema
@@ -94,7 +94,7 @@ def look(path: Path, encoding: Encoding) -> Delimited:
 
 
 def _suffix(path: Path) -> str:
-    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
+    return Path(inside(path)).suffix
 
 
 def _head(path: Path, codec: str, lines: int = 1000) -> list[str]:

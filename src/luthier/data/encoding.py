@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
 
+from luthier.data.packed import open_bytes
 from luthier.errors import DataError
 
 CHUNK = 1 << 20
@@ -32,6 +31,12 @@ CANDIDATES = (
 DAMAGED = 0.05
 """A file with fewer wrong bytes than this per valid non-ASCII character is damaged UTF-8, not another encoding."""
 
+TELLING = 8
+"""Non-ASCII bytes in a line above which it is UTF-8 by intent, not by chance, when it reads as such."""
+
+MIXED = 0.1
+"""Share of telling lines in UTF-8 beside lines that are not above which a file mixes encodings."""
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -39,11 +44,6 @@ class Encoding:
 
     codec: str
     note: str | None = None
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked when its name ends in .gz."""
-    return cast("IO[bytes]", gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def detect(path: Path, given: str | None = None) -> Encoding:
@@ -135,6 +135,11 @@ def _guessed(path: Path, offset: int) -> Encoding:
             f"{path} is UTF-8 but for {_place(path, offset)}, which cannot be read. Repair that line, save the file again as UTF-8, "
             "or name its encoding in the recipe: data.encoding."
         )
+    if _is_mixed(sample):
+        raise DataError(
+            f"{path} mixes encodings: most likely two files were joined. Lines before or after {_place(path, offset)} are UTF-8 and "
+            "that one is not. Save each part as UTF-8 and join them again."
+        )
     for codec in _likely(sample):
         if first_error(path, codec) is None:
             return Encoding(
@@ -151,7 +156,9 @@ def _sample(path: Path, offset: int) -> bytes:
     """Whole lines around the first byte that is not UTF-8, those of ASCII left out: they tell nothing and dilute the rest."""
     start = max(0, offset - SAMPLE // 4)
     with open_bytes(path) as file:
-        file.seek(start)
+        left = start
+        while left > 0 and (skipped := file.read(min(left, CHUNK))):  # unpacked bytes cannot be sought in
+            left -= len(skipped)
         piece = file.read(SAMPLE)
     lines = piece.split(b"\n")
     whole = lines[1 if start else 0 : -1 if len(piece) == SAMPLE else None] or lines
@@ -163,6 +170,20 @@ def _is_damaged_utf8(sample: bytes) -> bool:
     wrong = text.count("\ufffd")
     right = sum(not character.isascii() for character in text) - wrong
     return 0 < wrong < DAMAGED * right
+
+
+def _is_mixed(sample: bytes) -> bool:
+    telling = [line for line in sample.split(b"\n") if sum(byte > 127 for byte in line) >= TELLING]
+    valid = sum(_is_utf8(line) for line in telling)
+    return valid < len(telling) and valid >= max(2, MIXED * len(telling))
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _likely(sample: bytes) -> list[str]:

@@ -4,43 +4,62 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import TextIOWrapper
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from luthier.data.encoding import Encoding, open_bytes
-from luthier.data.tables import BATCH
+from luthier.data.blocks import blocks
+from luthier.data.encoding import Encoding
+from luthier.data.packed import inside, open_bytes
 from luthier.errors import DataError
 
-Rows = Callable[[], Iterator[dict[str, Any]]]
+Rows = Callable[[], Iterator[Mapping[str, Any]]]
 EXPECTED = (
     'expected one object per line such as {"text": "...", "label": "..."}, a list of such objects, or {"data": [...]}'
 )
 
 
-def batches(path: Path, encoding: Encoding) -> Iterator[pa.RecordBatch]:
-    """The rows of a JSON file.
+def batches(rows: Rows, path: Path, types: Mapping[str, pa.DataType] | None = None) -> Iterator[pa.RecordBatch]:
+    """Rows as Arrow batches.
 
-    Values of different kinds under one key (2 and "two") become strings. Reads lines twice, once for the columns; a list is
-    read whole.
+    Values of different kinds under one key (2 and "two") become strings. Passes over the rows twice, once for the columns.
+
+    Args:
+        rows: gives the rows, as often as it is asked.
+        path: where they come from, for messages.
+        types: Arrow types of columns whose values fit them; those of the others follow from their values.
 
     Raises:
-        DataError: not JSON, not objects, or no rows; the message names the line.
+        DataError: there are no rows.
     """
-    rows = _rows(path, encoding.codec)
-    readers = {name: _reader(kinds) for name, kinds in _kinds(rows(), path).items()}
+    given = {name: (arrow, _as_is) for name, arrow in (types or {}).items()}
+    readers = {name: _reader(kinds) for name, kinds in _kinds(rows(), path).items()} | given
     schema = pa.schema([(name, arrow) for name, (arrow, _) in readers.items()])
-    every = rows()
-    while block := list(islice(every, BATCH)):
+    for block in blocks(rows(), _weight):
         columns = [pa.array([read(row.get(name)) for row in block], arrow) for name, (arrow, read) in readers.items()]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _rows(path: Path, codec: str) -> Rows:
+def _weight(row: Mapping[str, Any]) -> int:
+    return sum(len(value) if isinstance(value, str) else 16 for value in row.values())
+
+
+def beginning(path: Path, encoding: Encoding, characters: int = 1 << 16) -> str:
+    """The first characters of a file."""
+    with _open(path, encoding.codec) as file:
+        return file.read(characters)
+
+
+def read(path: Path, encoding: Encoding) -> Rows:
+    """The rows of a JSON file, as often as they are asked for; a list is held in memory, lines are read anew.
+
+    Raises:
+        DataError: not JSON, not objects, or no rows; the message names the line.
+    """
+    codec = encoding.codec
     if _has_lines(path, codec):
         return lambda: _lines(path, codec)
     with _open(path, codec) as file:
@@ -73,7 +92,7 @@ def _has_lines(path: Path, codec: str) -> bool:
     try:
         return second is None and _list_in(json.loads(first)) is None
     except json.JSONDecodeError:
-        return path.name.lower().removesuffix(".gz").endswith(".jsonl")
+        return inside(path).endswith(".jsonl")
 
 
 def _lines(path: Path, codec: str) -> Iterator[dict[str, Any]]:
@@ -109,7 +128,7 @@ def _checked(row: Any, path: Path, where: str) -> dict[str, Any]:
     return row
 
 
-def _kinds(rows: Iterator[dict[str, Any]], path: Path) -> dict[str, set[type]]:
+def _kinds(rows: Iterator[Mapping[str, Any]], path: Path) -> dict[str, set[type]]:
     """The kinds of values under each key; null counts for nothing."""
     kinds: dict[str, set[type]] = defaultdict(set)
     for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import datasets
 
 from luthier import demo
 from luthier.data import hub
-from luthier.data.formats import Table, ending, open_table
+from luthier.data.formats import Reading, Table, ending, open_table
 from luthier.errors import DataError
 from luthier.recipe.schema import Data
 
@@ -34,7 +35,8 @@ class Source:
     splits: dict[str, datasets.Dataset]
     """`train` and, as given, `validation` and `test`; or only `all`, which is still to be divided."""
     files: dict[str, list[dict[str, Any]]]
-    """For each split what it was read from: `path` (or `dataset`) and `rows`."""
+    """For each split what it was read from: `path` (or `dataset`) and `rows`, and of annotated files `annotation` (see
+    `exchange.votes.settle`)."""
     notes: list[str]
     """Sentences for the user: encodings detected, splits renamed or left out."""
 
@@ -51,23 +53,67 @@ def read(options: Data) -> Source:
     """Open the files of a recipe.
 
     Raises:
-        DataError: a file is missing, empty, damaged, of an unsupported kind or not in the encoding given; a folder holds no
-            data; a hub name is unknown or out of reach.
+        DataError: a file is missing, empty, damaged, of an unsupported kind or not in the encoding given; a pattern fits no file,
+            or a shard is missing; a folder holds no data; a hub name is unknown or out of reach.
     """
+    reading = Reading(options.encoding, options.annotators)
     if isinstance(options.files, str):
-        return _read_one(options.files, options.encoding)
+        return _read_one(options.files, reading)
     given = {name: paths for name, paths in options.files.model_dump().items() if paths}
-    return _read_files({name: [_local(path) for path in paths] for name, paths in given.items()}, options.encoding, [])
+    return _read_files(
+        {name: [one for path in paths for one in _named(path)] for name, paths in given.items()}, reading, []
+    )
 
 
-def _read_one(name: str, encoding: str | None) -> Source:
+def _read_one(name: str, reading: Reading) -> Source:
     path = _local(name)
     if path.is_dir():
-        return _read_folder(path, encoding)
+        return _read_folder(path, reading)
     if path.exists() or _looks_local(name):
-        source = _read_files({UNDIVIDED: [path]}, encoding, [])
+        source = _read_files(_by_split(_named(name)), reading, [])
         return Source(source.splits, source.files, [*source.notes, *demo.notes(name)])
     return _from_splits(hub.download(name), {"dataset": name}, name)
+
+
+def _named(name: str) -> list[Path]:
+    """The file that a name says, or those that a pattern such as `train-*.parquet` fits, in the order of their names."""
+    path = _local(name)
+    if path.exists() or not glob.has_magic(name):
+        return [path]
+    found = sorted(one for one in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if one.is_file())
+    if not found:
+        raise DataError(f"No file fits the pattern {name!r} (looked from {Path.cwd()}).")
+    _check_shards(found)
+    return found
+
+
+SHARD = re.compile(r"(.*?)(\d+)-of-(\d+)(.*)")
+
+
+def _check_shards(paths: Sequence[Path]) -> None:
+    """Refuse a set of `NAME-00000-of-00003` files that is not whole."""
+    found: dict[tuple[str, ...], set[int]] = {}
+    for path in paths:
+        shard = SHARD.fullmatch(path.name)
+        if shard:
+            start, number, of, end = shard.groups()
+            found.setdefault((str(path.parent), start, of, end), set()).add(int(number))
+    for (folder, start, of, end), numbers in found.items():
+        first = 0 if 0 in numbers else 1
+        missing = sorted(set(range(first, int(of) + first)) - numbers)
+        if missing:
+            name = f"{start}{missing[0]:0{len(of)}d}-of-{of}{end}"
+            raise DataError(f"{len(missing)} of {int(of)} shards are missing from {folder}, such as {name}.")
+
+
+def _by_split(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """Files by the split that each is named after, when all are and one is for training; else all are one."""
+    given: dict[str, list[Path]] = {}
+    for path in paths:
+        given.setdefault(_split_of(path) or "", []).append(path)
+    if len(given) == 1 or "" in given or "train" not in given:
+        return {UNDIVIDED: list(paths)}
+    return {name: given[name] for name in ORDER if name in given}
 
 
 def _local(name: str) -> Path:
@@ -82,10 +128,11 @@ def _looks_local(name: str) -> bool:
     return "/" in name and Path(name).parent.is_dir()
 
 
-def _read_folder(folder: Path, encoding: str | None) -> Source:
+def _read_folder(folder: Path, reading: Reading) -> Source:
     if hub.is_saved(folder):
         return _from_splits(hub.open_saved(folder), {"path": str(folder)}, str(folder))
     files = sorted(path for path in folder.iterdir() if path.is_file() and ending(path))
+    _check_shards(files)
     given: dict[str, list[Path]] = {}
     for path in files:
         split = _split_of(path)
@@ -99,7 +146,7 @@ def _read_folder(folder: Path, encoding: str | None) -> Source:
     ]
     if ignored:
         notes.append(f"{folder}: left out, because not named after a split: {', '.join(ignored)}.")
-    return _read_files({name: given[name] for name in ORDER if name in given}, encoding, notes)
+    return _read_files({name: given[name] for name in ORDER if name in given}, reading, notes)
 
 
 def _split_of(path: Path) -> str | None:
@@ -149,22 +196,23 @@ def _undivided(splits: dict[str, datasets.Dataset], files: dict[str, list[dict[s
     return Source(splits, files, notes)
 
 
-def _read_files(given: Mapping[str, Sequence[Path]], encoding: str | None, notes: list[str]) -> Source:
+def _read_files(given: Mapping[str, Sequence[Path]], reading: Reading, notes: list[str]) -> Source:
     notes, splits, files = list(notes), {}, {}
     for split, paths in given.items():
         parts = []
         for path in paths:
-            table = _open(path, encoding)
+            table = _open(path, reading)
             notes += table.notes
-            parts.append(_Part(table.rows, {"path": str(path), "rows": len(table.rows)}))
+            annotation = {"annotation": dict(table.facts)} if table.facts else {}
+            parts.append(_Part(table.rows, {"path": str(path), "rows": len(table.rows), **annotation}))
         splits[split] = _joined(parts)
         files[split] = [part.origin for part in parts]
     return _undivided(splits, files, notes)
 
 
-def _open(path: Path, encoding: str | None) -> Table:
+def _open(path: Path, reading: Reading) -> Table:
     if not path.is_dir():
-        return open_table(path, encoding)
+        return open_table(path, reading)
     found = hub.open_saved(path) if hub.is_saved(path) else {}
     if list(found) != ["train"]:
         raise DataError(

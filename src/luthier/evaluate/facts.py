@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from luthier.data import health
 from luthier.evaluate import plan
 from luthier.evaluate.diagnose import diagnose
 from luthier.evaluate.intervals import intervals
@@ -30,6 +31,8 @@ Facts = dict[str, Any]
 
 POINTS = 200
 """Points kept of a curve that has a value every step."""
+SUSPECTS = 10
+"""Rows with a suspect label that are shown."""
 FEW_ROWS = 100
 """Scored rows below which a warning says how wide the intervals are."""
 
@@ -135,6 +138,9 @@ def data(records: Records) -> Facts:
             key: records.data.get(key) for key in ("files", "split", "columns", "max_length", "bad_rows", "fingerprint")
         },
         "notes": records.data.get("notes", []),
+        "health": [vars(one) for one in health.examine(records.data)] if "changes" in records.data else [],
+        "suspects": (records.data.get("labels") or {}).get("suspects", [])[:SUSPECTS],
+        "changes": records.data.get("changes"),
         "labels": records.labels,
         "multilabel": records.multilabel,
         "splits": [

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from luthier.models.anatomy import Anatomy
     from luthier.models.virtual import Prompt as Vectors
 
-WRITTEN_AROUND = 3
-"""Tokens that a row has at least beside the prompt: one of the text, and those that most tokenizers write around it."""
-
 
 class Prompt(Method):
     """A vector for each of some tokens that stand before the text, behind what the tokenizer writes first ([CLS])."""
@@ -49,7 +46,6 @@ class Prompt(Method):
         from luthier.models.virtual import Vectors
 
         tokenizer = reading(self.name, context)
-        check_room(self.name, model, self.length)
         return put_before(model, Vectors(self._start(model, tokenizer)), tokenizer, self.length)
 
     @model_validator(mode="after")
@@ -80,21 +76,6 @@ def reading(method: str, context: Context) -> PreTrainedTokenizerBase:
     if context.tokenizer is None:
         raise RecipeError(f"method {method} puts tokens beside a text, and this model reads no text.")
     return context.tokenizer
-
-
-def check_room(method: str, model: nn.Module, length: int) -> None:
-    """Refuse a prompt that leaves no room for the text.
-
-    Raises:
-        RecipeError: the model reads too few tokens.
-    """
-    from luthier.models.open import positions
-
-    readable = positions(model.config)
-    if readable is not None and length > readable - WRITTEN_AROUND:
-        raise RecipeError(
-            f"method {method}: length: {length} leaves no room for the text, as this model reads {readable} tokens at most."
-        )
 
 
 def put_before(model: nn.Module, vectors: Vectors, tokenizer: PreTrainedTokenizerBase, length: int) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from luthier.methods import Context, Method, Rate
-from luthier.methods.prompt import Prompt, check_room, put_before, reading
+from luthier.methods.prompt import Prompt, put_before, reading
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,7 +47,6 @@ class PTuning(Method):
         from luthier.models.virtual import word_vectors
 
         tokenizer = reading(self.name, context)
-        check_room(self.name, model, self.length)
         start = word_vectors(model, [None] * self.length, tokenizer)
         return put_before(model, ENCODERS[self.encoder](start, self.hidden), tokenizer, self.length)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
+from luthier.augment import AUGMENTATIONS, Augmentation
 from luthier.methods import METHODS, Method
 from luthier.registry import Choice, Options
 from luthier.tasks import TASKS, Task
@@ -39,10 +40,18 @@ SomeMethods = Annotated[
     BeforeValidator(_as_list, json_schema_input_type=AnyMethod | list[AnyMethod]),
     Field(min_length=1),
 ]
+AnyAugmentation = Annotated[Augmentation, Choice(AUGMENTATIONS)]
 DEFAULT_METHOD = "full"
 PositiveRate = Annotated[float, Field(gt=0, lt=10)]
 Rates = PositiveRate | Annotated[dict[str, PositiveRate], Field(min_length=1)]
 Decay = Annotated[float, Field(gt=0, le=1)]
+NEEDS_COLUMN = {
+    "time": "the column of dates",
+    "group": "the column of groups",
+    "given": "the column of split names",
+}
+"""Ways to divide that go by a column, and what it holds."""
+NO_FOLDS = ("time", "given")
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
 
 
@@ -60,8 +69,14 @@ class Columns(Options):
 class Split(Options):
     """How rows are divided when the files do not do it."""
 
-    by: Literal["random"] = "random"
-    """`random`: stratified, every class keeps its share in every part."""
+    by: Literal["random", "time", "group", "content", "given"] = "random"
+    """`random`: stratified, every class keeps its share in every part. `time`: the latest rows are held out, so that no training row
+    is later than one that is scored. `group`: rows with the same value (an author, a topic) stay on one side. `content`: a row's
+    text decides, so that adding rows moves none of the old ones. `given`: the column says train, validation or test."""
+    column: str | None = None
+    """The column that decides: dates for `time`, the group for `group`, the split's name for `given`."""
+    format: str | None = None
+    """How dates are written, as in strptime: `%d/%m/%Y`. Default: found out, and refused where two formats fit."""
     parts: Annotated[
         list[Annotated[float, Field(gt=0)]],
         BeforeValidator(_parts, json_schema_input_type=str | list[float]),
@@ -69,8 +84,59 @@ class Split(Options):
     ] = [8, 1, 1]
     """Ratio of train : validation : test, as `8:1:1` or `[0.8, 0.1, 0.1]`. Two parts are train : validation; the best epoch
     is then chosen on the rows that are scored, and the report says so."""
+    sizes: Annotated[dict[Literal["validation", "test"], Annotated[int, Field(ge=1)]], Field(min_length=1)] | None = (
+        None
+    )
+    """Numbers of rows in place of `parts`: `{validation: 500, test: 1000}`; all others are for training."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Divide into so many equal folds, of which one is the test split; over all of them every row is tested once."""
+    fold: Annotated[int, Field(ge=1)] = 1
+    """Which fold is the test split, from 1."""
     validation: Fraction = 0.1
-    """Share of the training rows held back for validation when files give train and test but no validation; 0 holds back none."""
+    """Share of the training rows held back for validation when files give train and test but no validation, or with `folds`; 0
+    holds back none."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Split:
+        wrong = [(key, text) for key, is_wrong, text in self._mistakes() if is_wrong]
+        if wrong:
+            raise PydanticCustomError("member", "{text}", {"text": wrong[0][1], "key": wrong[0][0]})
+        return self
+
+    def _mistakes(self) -> list[tuple[str, bool, str]]:
+        """By values, not by which keys were written: a resolved recipe has them all."""
+        parts, by, folds = self.parts != [8, 1, 1], self.by, self.folds
+        return [
+            ("column", by in NEEDS_COLUMN and self.column is None, f"by: {by} needs `column`, {NEEDS_COLUMN.get(by)}"),
+            (
+                "column",
+                by == "random" and self.column is not None,
+                "by: random uses no column; did you mean by: group or by: time?",
+            ),
+            (
+                "format",
+                by != "time" and self.format is not None,
+                "`format` says how dates are written and goes with by: time",
+            ),
+            ("sizes", self.sizes is not None and parts, "give `parts` or `sizes` and not both"),
+            (
+                "sizes",
+                self.sizes is not None and by == "content",
+                "by: content divides by `parts`: sizes cannot hold when rows are added",
+            ),
+            (
+                "folds",
+                folds is not None and (parts or self.sizes is not None),
+                "give `folds`, `parts` or `sizes`: folds are of equal size",
+            ),
+            (
+                "folds",
+                folds is not None and by in NO_FOLDS,
+                f"by: {by} has no folds; they go with random, group and content",
+            ),
+            ("fold", folds is not None and self.fold > folds, f"there is no fold {self.fold} of {folds}"),
+            ("fold", folds is None and self.fold != 1, "`fold` says which of `folds` is tested; give `folds` as well"),
+        ]
 
 
 class Files(Options):
@@ -88,8 +154,10 @@ class Data(Options):
     """The labelled rows."""
 
     files: str | Files
-    """A csv, tsv, json, jsonl or parquet file, a folder written by `datasets.save_to_disk`, a Hugging Face dataset name,
-    `demo/reviews-en`, `demo/reviews-zh`, or a mapping of train, validation and test to such files."""
+    """A csv, tsv, json, jsonl or parquet file, also compressed (gz, bz2, xz, zst, zip) or several by a pattern such as
+    `data/*.csv`; an export of Label Studio (JSON, JSON-MIN, CSV) or Prodigy (JSONL); alpaca or ShareGPT JSON; a CoNLL or BMES token
+    file; a folder of such files or written by `datasets.save_to_disk`; a Hugging Face dataset name; `demo/reviews-en`,
+    `demo/reviews-zh`; or a mapping of train, validation and test to these."""
     columns: Columns = Columns()
     """Which columns hold what."""
     split: Split = Split()
@@ -101,8 +169,29 @@ class Data(Options):
     """What happens to longer rows; how many there are is always reported. `drop` leaves them out of training only."""
     bad_rows: Literal["drop", "error"] = "drop"
     """What happens to rows without text or label; they are counted and listed in data.json."""
+    annotators: Literal["majority", "all"] = "majority"
+    """Several people's answers in an annotation export: the label that most gave, or `all` as rows of their own, with the column
+    `item` to divide them by (`split: {by: group, column: item}`)."""
     encoding: str | None = None
     """Character encoding of the files, such as `gb18030`. Default: UTF-8, else detected and said."""
+    duplicates: Literal["ignore", "report", "drop"] = "report"
+    """Rows with the same text, but for case, width and white space, or nearly the same: `drop` keeps the first of each."""
+    similarity: Annotated[float, Field(gt=0, le=1)] | None = 0.8
+    """Share of common three-character pieces from which two texts are nearly the same; null looks for equal ones only. Needs
+    `pip install 'luthier[clean]'`."""
+    conflicts: Literal["keep", "drop", "majority"] = "keep"
+    """Rows with the same text and different labels: `drop` removes all of them, `majority` gives all the label that most have."""
+    labels: Literal["ignore", "report", "drop", "fix"] = "ignore"
+    """Training rows whose label is probably wrong, by confident learning on the base model's vectors (Northcutt et al. 2021):
+    `report` lists them, `drop` leaves them out, `fix` gives them the likely label. Needs `pip install 'luthier[clean]'`."""
+    leakage: Literal["report", "fix", "error"] = "report"
+    """What splits share that they should not (texts, ids, groups, time): `fix` takes such rows out of training, never out of test."""
+    augment: Annotated[
+        list[AnyAugmentation],
+        BeforeValidator(_as_list, json_schema_input_type=AnyAugmentation | list[AnyAugmentation]),
+    ] = []
+    """How training rows are changed, anew in every epoch: a name, a mapping with settings, or a list that is applied in order.
+    Other splits stay as they are. `luthier data preview` shows what comes out."""
     rows: Annotated[int, Field(ge=10)] | None = None
     """Use only this many rows of each split, drawn at random: for a quick trial."""
 
@@ -119,12 +208,15 @@ class EarlyStopping(Options):
 class Train(Options):
     """How the weights are trained."""
 
-    epochs: Annotated[int, Field(ge=1)] = 3
-    """Passes over the training rows."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Passes over the training rows. Default: the method's own, which is 3, but 30 for `head`, whose frozen part is computed once."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Rows per optimiser step, over all devices. Rows are cut into micro-batches of similar length by themselves."""
     accumulation: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are summed into one step: the step then holds batch_size x accumulation rows."""
+    sampling: Literal["over", "under"] | None = None
+    """Epochs with as many rows of each class: `over` repeats rows of small classes, `under` draws other rows of the large ones each
+    time. Default: each row once. `task.weights` and `task.focal` change the loss instead."""
     lr: Rates | None = None
     """Peak learning rate, or one for each part: `{head: 1e-2, top: 1e-3, rest: 1e-4}`. Parts are `head`, `top` (the last two
     blocks and what follows them), `embeddings`, `rest`, or regular expressions searched in parameter names; the first that
@@ -172,7 +264,7 @@ class Stage(Options):
     """A part of the training with its own choice of weights; the optimiser goes on for those that stay."""
 
     epochs: Annotated[int, Field(ge=1)] | None = None
-    """Passes over the training rows. Default: `train.epochs`."""
+    """Passes over the training rows. Default: `train.epochs`, else the method's own."""
     method: SomeMethods
     """Which weights change in this stage, as in `method`."""
     lr: Rates | None = None
@@ -245,6 +337,8 @@ class Recipe(Options):
             first = files.get("train") if isinstance(files, dict) else files
             first = first[0] if isinstance(first, list) and first else first
             if isinstance(first, str):
-                stem = re.sub(r"\.(csv|tsv|jsonl?|parquet)$", "", first.rstrip("/").rsplit("/", 1)[-1])
+                name = re.sub(r"\.(gz|bz2|xz|zst|zip)$", "", first.rstrip("/").rsplit("/", 1)[-1])
+                stem = re.sub(r"\.(csv|tsv|jsonl?|parquet|conll|bio|bmes)$", "", name)
+                stem = re.sub(r"[^\w.-]+", "", stem).strip(".-_")
                 fields = fields | {"output": f"runs/{stem or 'run'}"}
         return fields

@@ -79,6 +79,8 @@ class Freeze(Callback):
         """
         if self.choice == "off":
             raise TrainError("train.cache is off")
+        if job.feed.changing:
+            raise TrainError("augmentation changes the rows in every epoch")
         if job.accelerator.num_processes > 1:
             raise TrainError("several processes train")
         with evaluating(job.model):

@@ -53,6 +53,7 @@ def _fitting_step(job: Job, state: State, callbacks: Sequence[Callback]) -> Step
     """One step; when memory runs out, the same rows again in smaller micro-batches."""
     started = time.perf_counter()
     rows = job.batches.at(state.step)
+    job.work.feed.begin(rows, state.step // job.batches.per_epoch)
     while True:
         pieces = micro_batches(job, rows, state.max_tokens)
         try:

@@ -94,7 +94,10 @@ def _plan(recipe: Recipe, anatomy: Anatomy) -> list[schema.Stage]:
         return [schema.Stage(method=recipe.method)]
     if isinstance(recipe.stages, list):
         return recipe.stages
-    return [schema.Stage(epochs=1, method=[method]) for method in gradual(recipe.train.epochs, len(anatomy.blocks))]
+    return [
+        schema.Stage(epochs=1, method=[method])
+        for method in gradual(recipe.train.epochs or Method.epochs, len(anatomy.blocks))
+    ]
 
 
 def _stage(
@@ -123,14 +126,16 @@ def _stage(
     decay = stage.layer_decay if stage.layer_decay is not None else recipe.train.layer_decay
     rates = Rates(lr, decay, anatomy, [plain(name) for name in owners], _place(recipe, stage))
     found = {name: rates.of(plain(name), method.rate.value) * factor for name, (method, factor) in owners.items()}
-    return Stage(stage.epochs or recipe.train.epochs, tuple(stage.method), found)
+    own = min(method.epochs for method in stage.method)
+    return Stage(stage.epochs or recipe.train.epochs or own, tuple(stage.method), found)
 
 
 def _place(recipe: Recipe, stage: schema.Stage) -> str:
     """Key of the recipe that gives a stage's rate."""
     if stage.lr is None or not isinstance(recipe.stages, list):
         return "train.lr"
-    return f"stages.{recipe.stages.index(stage)}.lr"
+    number = next(number for number, one in enumerate(recipe.stages) if one is stage)
+    return f"stages.{number}.lr"
 
 
 def _check_needs(method: Method, anatomy: Anatomy) -> None:

@@ -1,0 +1,86 @@
+"""Division of the rows as `data.split` says, where the files do not divide them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from luthier.data import source, split, splits
+from luthier.data.columns import column_of
+from luthier.data.table import Table
+from luthier.recipe.schema import Data, Split
+
+
+@dataclass(frozen=True)
+class Divided:
+    """Splits, how they came to be, and what a person should know about them."""
+
+    tables: dict[str, Table]
+    how: str
+    warnings: list[str] = field(default_factory=list)
+
+
+def divide(tables: Mapping[str, Table], text: str, options: Data, seed: int) -> Divided:
+    """Divide what the files leave undivided, and hold back validation rows where they give none.
+
+    Raises:
+        DataError: the rows cannot be divided so.
+    """
+    drawn = {name: _drawn(table, options.rows, seed) for name, table in tables.items()}
+    if set(drawn) == {source.UNDIVIDED}:
+        return _whole(drawn[source.UNDIVIDED], text, options.split, seed)
+    if "validation" in drawn:
+        return Divided(drawn, "as the files give it")
+    return _held_back(drawn, text, options.split, seed)
+
+
+def _whole(table: Table, text: str, options: Split, seed: int) -> Divided:
+    basis = _basis(table, text, options, seed)
+    if options.folds:
+        division = splits.fold(options.by, basis, options.fold, options.folds, options.validation)
+        sizes = f"fold {options.fold} of {options.folds} is the test split"
+    else:
+        parts, sizes = _parts(options, len(table.labels))
+        division = splits.divide(options.by, basis, parts)
+    pieces = {name: table.pick(rows) for name, rows in division.rows.items()}
+    return Divided(pieces, f"{_way(options)} {sizes}{_seeded(options, seed)}", list(division.warnings))
+
+
+def _parts(options: Split, rows: int) -> tuple[splits.Parts, str]:
+    """What each split gets, and in words."""
+    if options.sizes is None:
+        return splits.Parts.ratio(options.parts), ":".join(f"{part:g}" for part in options.parts)
+    counts = {str(name): count for name, count in options.sizes.items()}
+    return splits.Parts.counts(counts, rows), ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _held_back(tables: Mapping[str, Table], text: str, options: Split, seed: int) -> Divided:
+    """Files with train and test, and no validation."""
+    if not options.validation:
+        return Divided(dict(tables), "as the files give it; no validation, so the last weights are kept")
+    basis = _basis(tables["train"], text, options, seed)
+    division = splits.divide(options.by, basis, splits.Parts.held_back(options.validation))
+    pieces = {name: tables["train"].pick(rows) for name, rows in division.rows.items()}
+    way = "" if options.by == "random" else f" {_way(options)}"
+    how = f"as the files give it; {options.validation:.0%} of the training rows held back for validation{way}, seed {seed}"
+    return Divided(dict(tables) | pieces, how, list(division.warnings))
+
+
+def _basis(table: Table, text: str, options: Split, seed: int) -> splits.Basis:
+    column = options.column or (text if options.by == "content" else "")
+    keys: Any = column_of(table.rows, column, "data.split.column") if column else ()
+    return splits.Basis(table.labels, keys, column, table.numbers, options.format, seed)
+
+
+def _drawn(table: Table, rows: int | None, seed: int) -> Table:
+    return table.pick(split.draw(table.labels, rows, seed)) if rows else table
+
+
+def _way(options: Split) -> str:
+    named = f" of column {options.column!r}" if options.column else ""
+    return "random, stratified" if options.by == "random" else f"by {options.by}{named},"
+
+
+def _seeded(options: Split, seed: int) -> str:
+    return "" if options.by in {"time", "given"} else f", seed {seed}"

@@ -1,0 +1,86 @@
+"""The leakage certificate of a run's splits, and what the recipe says should happen when they leak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from luthier.data.changes import Change
+from luthier.data.columns import column_of
+from luthier.data.dates import moments
+from luthier.data.leakage import Certificate, Side, certify, fix, ids, refuse
+from luthier.data.source import ORDER
+from luthier.data.table import Table
+from luthier.recipe.schema import Data
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Splits after the check."""
+
+    tables: dict[str, Table]
+    facts: dict[str, Any]
+    """The certificate for data.json."""
+    warnings: list[str]
+    changes: list[Change] = field(default_factory=list)
+
+
+def guard(tables: Mapping[str, Table], text: str, options: Data) -> Guarded:
+    """Check every pair of splits for what they should not share, and do what `data.leakage` says.
+
+    Raises:
+        DataError: they leak and the recipe says `error`; or `fix` would leave nothing to learn from.
+    """
+    ordered = {name: tables[name] for name in ORDER if name in tables}
+    sides = {name: Side(table.rows[text], table.labels, table.numbers) for name, table in ordered.items()}
+    certificate = _certificate(ordered, sides, options)
+    facts = {"action": options.leakage} | certificate.as_dict()
+    warnings = [check.sentence for check in certificate.leaks]
+    if options.leakage == "error":
+        refuse(certificate)
+    if options.leakage != "fix" or certificate.clean:
+        return Guarded(ordered, facts, warnings)
+    mended = fix(certificate, sides)
+    changes = [Change(one["split"], one["row"], "removed", "leakage", one["reason"]) for one in mended.removed]
+    said = f"{len(changes):,} rows were taken out of training and validation because they leaked (data.leakage: fix)."
+    kept = {name: table.pick(mended.kept[name]) for name, table in ordered.items()}
+    untold = [check.sentence for check in certificate.leaks if not check.remove]
+    return Guarded(kept, facts, [*untold, *([said] if changes else [])], changes)
+
+
+def _certificate(tables: Mapping[str, Table], sides: Mapping[str, Side], options: Data) -> Certificate:
+    shared: dict[str, Any] = {}
+    for kind, codes in {
+        "exact": [one.same for one in tables.values()],
+        "near": [one.alike for one in tables.values()],
+    }.items():
+        if all(map(len, codes)):
+            shared[kind] = np.concatenate(codes)
+    skipped: list[str] = []
+    column = ids.guess(next(iter(tables.values())).rows.column_names)
+    if column and column not in (options.columns.text, options.columns.label):
+        values = {name: _column(table, column) for name, table in tables.items()}
+        why = ids.unusable(values)
+        if why:
+            skipped.append(f"Ids were not compared: column {column!r} looks like one, but {why}.")
+        else:
+            shared["id"] = [value for one in values.values() for value in one]
+    by = options.split.by
+    if by == "group":
+        shared["group"] = _all(tables, options.split.column)
+    when = None
+    if by == "time":
+        numbers = np.concatenate([table.numbers for table in tables.values()])
+        when = moments(_all(tables, options.split.column), str(options.split.column), numbers, options.split.format)
+    return certify(sides, shared, when, skipped)
+
+
+def _all(tables: Mapping[str, Table], column: str | None) -> list[Any]:
+    return [value for table in tables.values() for value in _column(table, str(column))]
+
+
+def _column(table: Table, column: str) -> Sequence[Any]:
+    return column_of(table.rows, column, "data.split.column")

@@ -1,0 +1,157 @@
+"""The health of the data in words: what was found, what it means, and the line of the recipe that acts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+FEW = 200
+"""Training rows below which methods that train few weights are worth a try."""
+
+UNBALANCED = 10
+"""How many times as many rows the largest class has as the smallest before it is worth a word."""
+
+LONGEST = 512
+"""Tokens that are read without being asked for more."""
+
+CUT = 0.05
+"""Share of rows that are cut before it is worth a word."""
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a person should know of the data."""
+
+    topic: str
+    sentence: str
+    advice: str = ""
+    line: str = ""
+    """Override of the recipe that follows the advice, as `key=value`; empty where nothing in the recipe can."""
+
+
+def examine(facts: Facts) -> list[Finding]:
+    """All findings from the facts of data.json, in the order in which they are worth acting on."""
+    return [finding for look in LOOKS for finding in look(facts)]
+
+
+def _unusable(facts: Facts) -> Iterator[Finding]:
+    rows = facts["bad_rows"]["rows"]
+    if rows:
+        yield Finding(
+            "unusable rows",
+            f"{rows:,} rows have no text or no label and are left out.",
+            "Mend them in the file: changes.csv lists them.",
+        )
+
+
+def _odd(facts: Facts) -> Iterator[Finding]:
+    for sentence in facts["odd"]:
+        yield Finding("odd cells", sentence, "They are read as they are; mend them where they came from.")
+
+
+def _repeated(facts: Facts) -> Iterator[Finding]:
+    found = facts["duplicates"]
+    repeated = found.get("exact", 0) + found.get("near", 0)
+    if repeated:
+        advice = (
+            "Repeated rows count more than others and may stand on both sides of a split.",
+            "data.duplicates=drop",
+        )
+        done = ("The first of each is used, and changes.csv lists the others.", "")
+        yield Finding("duplicates", found["sentence"], *(done if found["action"] == "drop" else advice))
+    if found.get("conflicts"):
+        sentence = f"{found['conflicts']:,} groups of rows have the same text and different labels."
+        advice = (
+            "No model can get all of them right: settle them by majority, or look at the texts.",
+            "data.conflicts=majority",
+        )
+        done = (f"They were settled (data.conflicts={found['settled']}), and changes.csv lists the rows.", "")
+        yield Finding("conflicting labels", sentence, *(advice if found["settled"] == "keep" else done))
+
+
+def _suspect(facts: Facts) -> Iterator[Finding]:
+    found = facts.get("labels")
+    if found is None:
+        yield Finding(
+            "labels",
+            "Wrong labels were not looked for.",
+            "The base model's own vectors can find them.",
+            "data.labels=report",
+        )
+    elif found["suspects"] and found["action"] == "report":
+        yield Finding(
+            "labels",
+            found["sentence"],
+            "Have people look at them (luthier data review), or leave them out.",
+            "data.labels=drop",
+        )
+    else:
+        yield Finding("labels", found["sentence"])
+
+
+def _leaking(facts: Facts) -> Iterator[Finding]:
+    certificate = facts["leakage"]
+    leaks = [check for check in certificate["checks"] if check["rows"]]
+    shared = [check["sentence"] for check in leaks if check["kind"] != "giveaway"]
+    if shared:
+        advice = "Scores would flatter: take such rows out of training."
+        line = "" if certificate["action"] == "fix" else "data.leakage=fix"
+        yield Finding("leakage", " ".join(shared), advice, line)
+    for check in leaks:
+        if check["kind"] == "giveaway":
+            yield Finding("giveaway", check["sentence"])
+    if certificate["clean"]:
+        yield Finding("leakage", "The splits share nothing that was looked for.")
+
+
+def _few(facts: Facts) -> Iterator[Finding]:
+    rows = facts["splits"]["train"]["rows"]
+    if rows < FEW:
+        yield Finding(
+            "size",
+            f"There are only {rows:,} training rows.",
+            "Methods that train few weights forget less of what the model knows.",
+            "method=lora",
+        )
+
+
+def _unbalanced(facts: Facts) -> Iterator[Finding]:
+    counts = facts["splits"]["train"].get("labels", {})
+    if len(counts) < 2:
+        return
+    most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    if counts[most] > UNBALANCED * counts[least]:
+        yield Finding(
+            "balance",
+            f"Label {most!r} has {counts[most]:,} training rows and {least!r} {counts[least]:,}.",
+            "Look at F1 macro and not at accuracy; weights or sampling let small classes count.",
+            "task.weights=balanced",
+        )
+
+
+def _long(facts: Facts) -> Iterator[Finding]:
+    train = facts["splits"]["train"]
+    cut = train.get("too_long", {}).get("rows", 0)
+    if cut > CUT * train["rows"]:
+        more = facts["max_length"] < LONGEST
+        yield Finding(
+            "length",
+            f"{cut:,} of {train['rows']:,} training rows are longer than {facts['max_length']} tokens and lose their end.",
+            "If the end matters and the model can read more, raise the limit.",
+            f"data.max_length={LONGEST}" if more else "",
+        )
+
+
+LOOKS: Sequence[Callable[[Facts], Iterator[Finding]]] = (
+    _unusable,
+    _odd,
+    _leaking,
+    _repeated,
+    _suspect,
+    _unbalanced,
+    _long,
+    _few,
+)

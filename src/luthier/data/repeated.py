@@ -1,0 +1,121 @@
+"""Rows that repeat others, and what the recipe says should happen to them, before the rows are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import datasets
+import numpy as np
+
+from luthier.data import conflicts, duplicates
+from luthier.data.changes import Change
+from luthier.data.duplicates import Groups
+from luthier.data.table import Table
+from luthier.errors import ExtraError
+from luthier.recipe.schema import Data
+from luthier.show import Console
+
+SHOWN = 5
+LEARNED = ("all", "train")
+"""Splits whose rows may be removed or relabelled: those that scores are not taken from as they were given."""
+
+
+def settle(
+    tables: Mapping[str, Table], text: str, options: Data, console: Console
+) -> tuple[dict[str, Table], list[Change], dict[str, Any]]:
+    """Look for duplicates in all splits together, and do with those in training what the recipe says.
+
+    Args:
+        tables: splits as the files give them; of given ones only training changes.
+        text: the column to compare.
+        options: its `duplicates`, `similarity` and `conflicts`.
+        console: to show progress.
+
+    Returns:
+        The tables, each knowing which rows are alike; what was changed; and the facts for data.json, with a `sentence`.
+    """
+    if options.duplicates == "ignore":
+        return dict(tables), [], {"sentence": "Duplicates were not looked for."}
+    groups, note = _search([table.rows for table in tables.values()], text, options, console)
+    marked = _marked(tables, groups)
+    settled: dict[str, Table] = {}
+    changes: list[Change] = []
+    found: list[conflicts.Conflict] = []
+    for name, table in marked.items():
+        settled[name] = table
+        if name in LEARNED:
+            inside = Groups(renumbered(table.alike), renumbered(table.same), groups.crowded)
+            found = conflicts.find(inside, table.labels)
+            settled[name], done = _resolved(name, table, inside, options)
+            changes += done
+    facts = groups.facts | {
+        "action": options.duplicates,
+        "settled": options.conflicts,
+        "similarity": None if note else options.similarity,
+        "conflicts": len(found),
+        "examples": [
+            _shown(one, next(marked[name] for name in LEARNED if name in marked), text) for one in found[:SHOWN]
+        ],
+        "note": note,
+    }
+    return settled, changes, facts | {"sentence": _sentence(facts)}
+
+
+def renumbered(codes: np.ndarray) -> np.ndarray:
+    """For each row the first place that has its code."""
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse])
+
+
+def _search(parts: list[datasets.Dataset], text: str, options: Data, console: Console) -> tuple[Groups, str]:
+    """Groups over all rows, and why near duplicates were left out, where they were asked for."""
+    rows = datasets.concatenate_datasets([part.select_columns([text]) for part in parts])
+    how = "exact" if options.similarity is None else "near"
+    with console.bar("Looking for duplicates", duplicates.PASSES[how] * len(rows)) as advance:
+        if options.similarity is None:
+            return duplicates.exact(rows, text, advance), ""
+        try:
+            return duplicates.near(rows, text, options.similarity, advance=advance), ""
+        except ExtraError as missing:
+            return duplicates.exact(rows, text, advance), f"Near duplicates were not looked for. {missing}"
+
+
+def _marked(tables: Mapping[str, Table], groups: Groups) -> dict[str, Table]:
+    ends = np.cumsum([len(table.labels) for table in tables.values()])
+    pieces = zip(*(np.split(codes, ends[:-1]) for codes in (groups.equal, groups.first)), strict=True)
+    return {
+        name: replace(table, same=same, alike=alike)
+        for (name, table), (same, alike) in zip(tables.items(), pieces, strict=True)
+    }
+
+
+def _resolved(name: str, table: Table, inside: Groups, options: Data) -> tuple[Table, list[Change]]:
+    how = "drop" if options.duplicates == "drop" else "report"
+    done = conflicts.resolve(inside, table.labels, options.conflicts, how, table.numbers)  # type: ignore[arg-type]
+    changes = [
+        Change(
+            name,
+            int(table.numbers[place]) + 1,
+            "relabelled" if place in done.changed else "removed",
+            "duplicates",
+            reason,
+        )
+        for place, reason in done.reasons
+    ]
+    return table.relabel(done.changed).pick(done.kept), changes
+
+
+def _shown(conflict: conflicts.Conflict, table: Table, text: str) -> dict[str, Any]:
+    return {
+        "rows": [int(table.numbers[row]) + 1 for row in conflict.rows[:SHOWN]],
+        "labels": conflict.labels[:SHOWN],
+        "text": str(table.rows[conflict.rows[0]][text])[:80],
+    }
+
+
+def _sentence(facts: Mapping[str, Any]) -> str:
+    repeated = f"{facts['exact']:,} rows repeat the text of another"
+    near = f", {facts['near']:,} nearly" if facts["similarity"] else ""
+    return f"{repeated}{near}; {facts['conflicts']:,} groups of them have different labels."

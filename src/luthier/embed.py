@@ -1,0 +1,134 @@
+"""Rows as vectors: what the frozen base model makes of them before any training.
+
+One forward pass; the last hidden states are averaged over the positions of each row that are no padding (Reimers & Gurevych
+2019, "Sentence-BERT", section 3). The vectors are kept in the cache folder, by the hash of all that decides on them, beside the
+outputs of frozen parts and under the same limit of size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import transformers
+from torch import Tensor, nn
+
+from luthier import hardware
+from luthier.data import encode, fingerprint
+from luthier.data.batches import EncodedFeed, Feed
+from luthier.errors import TrainError
+from luthier.increment import open_below
+from luthier.methods import Context
+from luthier.modalities import Modality
+from luthier.modalities.text import Text
+from luthier.models.open import Base, architecture, open_tokenizer, positions
+from luthier.models.quick import quicken
+from luthier.training import keeping
+from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
+
+POOLING = "mean"
+"""Part of the key: raise or rename it when rows become vectors in another way."""
+
+
+def embed(
+    base: Base,
+    table: datasets.Dataset,
+    text: str,
+    max_length: int | None = None,
+    device: hardware.DeviceChoice = "auto",
+    advance: Callable[[int], None] = lambda rows: None,
+) -> np.ndarray:
+    """The vectors of some rows, computed now or by an earlier call.
+
+    Args:
+        base: from `models.find`.
+        table: the rows.
+        text: name of the column to read.
+        max_length: tokens of the longest row that is read whole, as `data.max_length`; longer ones are cut.
+        device: as in the recipe.
+        advance: told how many rows are done, for a progress bar; not called for rows that are in the cache.
+
+    Returns:
+        (rows, width) float32, read-only: it may be the file in the cache.
+
+    Raises:
+        ModelError: the model cannot be opened.
+        TrainError: neither the disk nor memory has room for the vectors.
+    """
+    config, tokenizer = architecture(base), open_tokenizer(base)
+    modality = Text(tokenizer, max_length, positions(config))
+    content = fingerprint.of_dataset(table.select_columns([text]))
+    width: int = config.get_text_config().hidden_size
+    key, sizes = _key(base, config, modality, content), [(len(table) * width, torch.float32)]
+    kept = keeping.find(key, sizes)
+    if kept is None:
+        feed = _feed(table, text, modality, content)
+        on = hardware.device(device)
+        network = _open(base, Context(tokenizer)).to(on)
+        kept = keeping.make(
+            key, sizes, _place(sizes, len(table)), lambda new: _fill(new[0].view(-1, width), network, feed, on, advance)
+        )
+    vectors = kept[0].view(len(table), width).numpy()
+    vectors.setflags(write=False)
+    return vectors
+
+
+def _open(base: Base, context: Context) -> nn.Module:
+    """The base without its head, in evaluation mode; of an encoder and decoder only the encoder."""
+    whole: Any = open_below(base, {}, context, words=False).model
+    body = whole.get_encoder() if whole.config.is_encoder_decoder else whole.base_model
+    network: nn.Module = quicken(body)
+    return network.eval()
+
+
+def _feed(table: datasets.Dataset, text: str, modality: Modality, content: str) -> Feed:
+    numbers = np.arange(len(table))
+    return EncodedFeed(encode.encode(table, text, np.zeros(len(table)), numbers, modality, content), modality)
+
+
+def _key(base: Base, config: Any, modality: Modality, content: str) -> str:
+    """Hash of weights, settings, tokenizer, limit, rows and code; not of where the model lies."""
+    settings = {name: value for name, value in config.to_dict().items() if name != "_name_or_path"}
+    versions = (torch.__version__, transformers.__version__)
+    parts = (POOLING, base.sha256, json.dumps(settings, sort_keys=True, default=str), modality.fingerprint, content)
+    return hashlib.sha256(repr((*parts, *versions)).encode()).hexdigest()[:32]
+
+
+def _place(sizes: Sequence[tuple[int, torch.dtype]], rows: int) -> str:
+    """On disk, where later calls find them; in memory where the disk has no room.
+
+    Raises:
+        TrainError: there is room nowhere.
+    """
+    size = sum(map(keeping.bytes_of, sizes))
+    try:
+        return keeping.place("disk", size)
+    except TrainError as full:
+        try:
+            return keeping.place("memory", size)
+        except TrainError as short:
+            raise TrainError(
+                f"There is no room for the vectors of {rows:,} rows: {full}; {short}. Free some space, set LUTHIER_CACHE to a folder on "
+                "another disk, or take fewer rows (data.rows)."
+            ) from None
+
+
+@torch.inference_mode()
+def _fill(vectors: Tensor, network: nn.Module, feed: Feed, on: torch.device, advance: Callable[[int], None]) -> None:
+    """Compute the vectors of all rows, in calls of similar length."""
+    for group in sorted_groups(feed.lengths, TOKENS_PER_CALL):
+        inputs = {name: value.to(on) for name, value in feed.inputs(group).items()}
+        hidden = network(**inputs).last_hidden_state
+        vectors[torch.from_numpy(group)] = _mean(hidden, inputs["attention_mask"]).float().cpu()
+        advance(len(group))
+
+
+def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Mean over real positions: (rows, positions, width) and (rows, positions) to (rows, width)."""
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)

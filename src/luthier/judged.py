@@ -1,0 +1,41 @@
+"""Training rows whose label is probably wrong, found by the base model's own vectors, and what the recipe says of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from luthier.data import mislabeled
+from luthier.data.changes import Change, summary
+from luthier.embed import embed
+from luthier.models.find import Base
+from luthier.prepare import Prepared
+from luthier.recipe.schema import Recipe
+from luthier.show import Console
+
+ACTIONS = {"drop": "removed", "fix": "relabelled"}
+
+
+def judge_labels(data: Prepared, recipe: Recipe, base: Base, console: Console) -> None:
+    """Look for wrong labels among the training rows, do with them what `data.labels` says, and complete the facts.
+
+    Raises:
+        ExtraError: cleanlab is not installed.
+        ModelError: the base cannot be opened.
+    """
+    how = recipe.data.labels
+    if how == "ignore":
+        return
+    table = data.tables["train"]
+    with console.bar("Vectors of the base model", len(table.labels)) as advance:
+        vectors = embed(base, table.rows, data.found.text, recipe.data.max_length, recipe.train.device, advance)
+    groups = table.alike if len(table.alike) else None
+    found = mislabeled.find(vectors, table.labels, groups, table.numbers, recipe.seed)
+    treated = mislabeled.treat(found.suspects, table.labels, how)
+    data.facts["labels"] = {"action": how} | found.facts
+    data.facts["notes"] += [found.sentence, *found.notes]
+    if how in ACTIONS:
+        action = ACTIONS[how]
+        data.changes += [Change("train", one.row, action, "labels", one.reason) for one in found.suspects]  # type: ignore[arg-type]
+        data.tables["train"] = replace(table.pick(treated.kept), labels=treated.labels)
+        data.facts["changes"] = summary(data.changes)
+        data.facts["splits"]["train"]["rows"] = len(treated.kept)

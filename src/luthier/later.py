@@ -1,0 +1,57 @@
+"""Rows that came after training: whether a run's model still sees what it has learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from luthier.data import shift, source
+from luthier.data.columns import column_of
+from luthier.embed import embed
+from luthier.models.open import find
+from luthier.prepare import labelled_rows, prepare
+from luthier.recipe.schema import Data
+from luthier.run import Run
+
+Advance = Callable[[int], None]
+
+
+def against(run: Run, file: str, advance: Advance = lambda rows: None) -> shift.Shift:
+    """Compare the rows of a file with a run's training rows, by the vectors of its base model and by labels where it has them.
+
+    Args:
+        run: whose files must still be there.
+        file: with the columns of the run; the label's may be missing.
+        advance: told how many rows are done.
+
+    Raises:
+        DataError: the file or its text column is not there, or the run's files are gone.
+    """
+    recipe, columns = run.recipe, run.data["columns"]
+    data = prepare(recipe)
+    table = data.tables["train"]
+    _, first = np.unique(table.alike, return_index=True)
+    kept = table.pick(np.sort(first)) if len(table.alike) else table
+    base = find(recipe.model, recipe.revision, recipe.trust_remote_code)
+    texts, labels = _rows(file, columns, recipe.data)
+    others = datasets.Dataset.from_dict({data.found.text: texts})
+    training, later = (
+        embed(base, rows, data.found.text, recipe.data.max_length, recipe.train.device, advance)
+        for rows in (kept.rows, others)
+    )
+    known = (list(table.labels), list(labels)) if labels is not None else None
+    return shift.compare(Path(file).name, training, later, known, recipe.seed)
+
+
+def _rows(file: str, columns: dict[str, Any], options: Data) -> tuple[list[str], Sequence[Any] | None]:
+    """Texts, and labels where the file has them."""
+    wanted = columns["label"] if isinstance(columns["label"], list) else [columns["label"]]
+    rows = next(iter(source.read(Data(files=file, encoding=options.encoding)).splits.values()))
+    if set(wanted) <= set(rows.column_names):
+        return labelled_rows(file, columns, options)
+    texts = column_of(rows, columns["text"], file)
+    return [text for text in texts if text and text.strip()], None

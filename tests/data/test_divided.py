@@ -1,0 +1,86 @@
+"""`data.split` from recipe to splits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from luthier.errors import DataError
+from luthier.prepare import Prepared, prepare
+from luthier.recipe.reading import read
+
+ROWS = 120
+
+
+@pytest.fixture
+def dated(tmp_path: Path) -> Path:
+    """A csv with a date, an author and a split for each row; dates are not in order."""
+    days = pd.to_datetime("2024-01-01") + pd.to_timedelta([(row * 37) % ROWS for row in range(ROWS)], "D")
+    table = pd.DataFrame(
+        {
+            "text": [
+                f"row {row} tells about {['rain', 'wind', 'snow'][row % 3]} number {row * row}" for row in range(ROWS)
+            ],
+            "label": ["xy"[row % 2] for row in range(ROWS)],
+            "day": days.strftime("%d.%m.%Y"),
+            "author": [f"author {(row // 2) % 12}" for row in range(ROWS)],
+            "part": ["dev" if row % 10 == 0 else "testing" if row % 10 == 1 else "train" for row in range(ROWS)],
+        }
+    )
+    table.to_csv(tmp_path / "dated.csv", index=False)
+    return tmp_path / "dated.csv"
+
+
+def divided(file: Path, **split: Any) -> Prepared:
+    return prepare(read({"data": {"files": str(file), "split": split}}))
+
+
+def test_by_time_no_row_is_later_than_one_that_is_scored(dated: Path) -> None:
+    data = divided(dated, by="time", column="day")
+    days = {name: pd.to_datetime(list(one.rows["day"]), format="%d.%m.%Y") for name, one in data.tables.items()}
+    assert days["train"].max() < days["validation"].min()
+    assert days["validation"].max() < days["test"].min()
+    assert data.facts["split"] == "by time of column 'day', 8:1:1"
+    assert {one["kind"]: one["rows"] for one in data.facts["leakage"]["checks"]}["time"] == 0
+
+
+def test_by_group_no_author_is_on_two_sides(dated: Path) -> None:
+    data = divided(dated, by="group", column="author", parts="2:1:1")
+    authors = [set(one.rows["author"]) for one in data.tables.values()]
+    assert len(set.union(*authors)) == sum(map(len, authors)) == 12
+    assert data.facts["split"] == "by group of column 'author', 2:1:1, seed 0"
+
+
+def test_as_a_column_gives_it(dated: Path) -> None:
+    data = divided(dated, by="given", column="part")
+    assert {name: len(one.labels) for name, one in data.tables.items()} == {"train": 96, "validation": 12, "test": 12}
+
+
+def test_by_content_new_rows_move_no_old_one(dated: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(dated)
+    grown = pd.concat([table.assign(text=table["text"] + " more"), table])
+    grown.to_csv(tmp_path / "grown.csv", index=False)
+    before, after = divided(dated, by="content"), divided(tmp_path / "grown.csv", by="content")
+    for name, one in before.tables.items():
+        assert set(one.rows["text"]) <= set(after.tables[name].rows["text"])
+
+
+def test_folds_test_every_row_once(dated: Path) -> None:
+    tested = [set(divided(dated, folds=4, fold=fold).tables["test"].rows["text"]) for fold in (1, 2, 3, 4)]
+    assert sum(map(len, tested)) == len(set.union(*tested)) == ROWS
+
+
+def test_sizes_are_met(dated: Path) -> None:
+    data = divided(dated, sizes={"validation": 10, "test": 25})
+    assert {name: len(one.labels) for name, one in data.tables.items()} == {"train": 85, "validation": 10, "test": 25}
+    assert data.facts["split"] == "random, stratified 10 validation, 25 test, seed 0"
+
+
+def test_a_column_that_is_not_there_is_named(dated: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"^data\.split\.column: there is no column 'days' in the data; did you mean 'day'\?$"
+    ):
+        divided(dated, by="time", column="days")

@@ -1,0 +1,85 @@
+"""Duplicates and conflicts from recipe to splits: what is removed is listed, the file stays."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from luthier.data.changes import as_csv
+from luthier.prepare import Prepared, prepare
+from luthier.recipe.reading import read
+
+TEXTS = [f"the {colour} {thing} was {verdict} {number}" for number in range(4) for colour in ("red", "blue", "green")
+         for thing, verdict in (("boat", "lovely"), ("room", "awful"))]  # fmt: skip
+
+
+@pytest.fixture
+def repeating(tmp_path: Path) -> Path:
+    """24 different rows, the first three once more: in capitals, with another label, and with another label twice."""
+    rows = [(text, "good" if "lovely" in text else "bad") for text in TEXTS]
+    rows += [(TEXTS[0].upper(), "good"), (TEXTS[1], "good"), (TEXTS[2], "bad"), (TEXTS[2] + " ", "bad")]
+    pd.DataFrame(rows, columns=["text", "label"]).to_csv(tmp_path / "rows.csv", index=False)
+    return tmp_path / "rows.csv"
+
+
+def prepared(file: Path, **data: Any) -> Prepared:
+    return prepare(read({"data": {"files": str(file), "similarity": None, **data}}))
+
+
+def labels_of(data: Prepared) -> dict[int, str]:
+    return {
+        int(number) + 1: label
+        for one in data.tables.values()
+        for number, label in zip(one.numbers, one.labels, strict=True)
+    }
+
+
+def test_they_are_reported_and_nothing_changes(repeating: Path) -> None:
+    data = prepared(repeating)
+    assert len(labels_of(data)) == 28
+    found = data.facts["duplicates"]
+    assert (found["exact"], found["conflicts"]) == (4, 2)
+    assert found["sentence"] == "4 rows repeat the text of another; 2 groups of them have different labels."
+    assert data.changes == []
+
+
+def test_dropping_keeps_the_first_of_each_text_and_label(repeating: Path) -> None:
+    data = prepared(repeating, duplicates="drop")
+    assert set(labels_of(data)) == {*range(1, 25), 26, 27}
+    told = list(csv.DictReader(as_csv(data.changes).splitlines()))
+    assert [(one["row"], one["action"], one["step"]) for one in told] == [
+        ("25", "removed", "duplicates"),
+        ("28", "removed", "duplicates"),
+    ]
+    assert told[0]["reason"] == "the same text as row 1"
+
+
+def test_conflicts_go_by_majority_and_ties_go_away(repeating: Path) -> None:
+    left = labels_of(prepared(repeating, conflicts="majority"))
+    assert {row: left.get(row) for row in (2, 26, 3, 27, 28)} == {2: None, 26: None, 3: "bad", 27: "bad", 28: "bad"}
+
+
+def test_conflicts_can_be_dropped(repeating: Path) -> None:
+    assert set(range(1, 29)) - set(labels_of(prepared(repeating, conflicts="drop"))) == {2, 26, 3, 27, 28}
+
+
+def test_leaks_are_fixed_in_training_and_never_in_test(repeating: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(repeating)
+    table.iloc[[1, 4, 5, 0]].to_csv(tmp_path / "test.csv", index=False)
+    files = {"train": str(repeating), "test": str(tmp_path / "test.csv")}
+    data = prepare(read({"data": {"files": files, "similarity": None, "leakage": "fix"}}))
+    held = set(table["text"].iloc[[1, 4, 5, 0]].str.lower())
+    assert len(data.tables["test"].labels) == 4
+    for name in ("train", "validation"):
+        assert not held & {text.strip().lower() for text in data.tables[name].rows["text"]}
+    assert {one.step for one in data.changes} == {"leakage"}
+
+
+def test_duplicates_can_be_ignored(repeating: Path) -> None:
+    data = prepared(repeating, duplicates="ignore")
+    assert data.facts["duplicates"] == {"sentence": "Duplicates were not looked for."}
+    assert "Exact duplicates were not looked for." in data.facts["leakage"]["skipped"]

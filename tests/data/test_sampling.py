@@ -1,0 +1,57 @@
+"""Epochs with as many rows of each class."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from luthier.data.batches import Batches
+from luthier.data.sampling import balance
+from luthier.errors import RecipeError
+
+TARGETS = np.array([0] * 20 + [1] * 3 + [2] * 7)
+
+
+def epochs(sampling: str, count: int, seed: int = 0) -> list[np.ndarray]:
+    batches = Batches(len(TARGETS), 8, seed, balance(TARGETS, sampling))
+    steps = [batches.at(step) for step in range(count * batches.per_epoch)]
+    return [
+        np.concatenate(steps[first : first + batches.per_epoch]) for first in range(0, len(steps), batches.per_epoch)
+    ]
+
+
+def test_over_sampling_repeats_rows_of_small_classes_and_leaves_none_out() -> None:
+    first, second = epochs("over", 2)
+    for rows in (first, second):
+        assert Counter(TARGETS[rows]) == {0: 20, 1: 20, 2: 20}
+        assert set(rows) == set(range(30))
+        times = Counter(rows.tolist())
+        assert {times[row] for row in range(20)} == {1}
+        assert {times[row] for row in range(20, 23)} == {6, 7}
+        assert {times[row] for row in range(23, 30)} == {2, 3}
+    assert first.tolist() != second.tolist()
+
+
+def test_under_sampling_takes_other_rows_of_large_classes_each_time() -> None:
+    first, second = epochs("under", 2)
+    for rows in (first, second):
+        assert Counter(TARGETS[rows]) == {0: 3, 1: 3, 2: 3}
+        assert len(set(rows)) == 9
+    assert set(first) != set(second)
+
+
+@pytest.mark.parametrize("sampling", ["over", "under"])
+def test_an_epoch_depends_on_seed_and_number_only(sampling: str) -> None:
+    assert [one.tolist() for one in epochs(sampling, 3)] == [one.tolist() for one in epochs(sampling, 3)]
+    assert epochs(sampling, 1)[0].tolist() != epochs(sampling, 1, seed=1)[0].tolist()
+
+
+def test_several_labels_a_row_are_refused() -> None:
+    with pytest.raises(RecipeError) as refused:
+        balance(np.eye(3, dtype=np.float32), "over")
+    assert str(refused.value) == (
+        "train.sampling: over needs one class for each row, and these rows have several labels. Leave it out; task.weights: balanced "
+        "weighs the labels instead."
+    )

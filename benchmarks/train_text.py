@@ -89,7 +89,7 @@ def speed_jobs(options: argparse.Namespace, place: Path) -> Iterable[tuple[str, 
 def english_rows(place: Path) -> Path:
     """The demo's English reviews as one csv file."""
     from luthier.data import source
-    from luthier.recipe.schema import Data
+    from luthier.recipe.data import Data
 
     file = place / "english.csv"
     splits = source.read(Data(files="demo/reviews-en")).splits

@@ -12,7 +12,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from luthier.data import source
-from luthier.recipe.schema import Data
+from luthier.recipe.data import Data
 
 LABELS = ["bad", "fine", "good"]
 ROWS = 40

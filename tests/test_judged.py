@@ -70,6 +70,8 @@ def test_wrong_labels_are_reported(tiny_bert: Path, flipped: dict[str, str], tmp
     assert sorted(one["row"] - 1 for one in run.data["labels"]["suspects"]) == list(WRONG)
     assert run.data["splits"]["train"]["rows"] == ROWS
     assert changed(run) == []
+    assert run.data["shift"]["vectors"]["rows"] == [ROWS, 20]
+    assert not run.data["shift"]["found"]
     report = (run.path / "report.html").read_text(encoding="utf-8")
     assert "Labels that look wrong" in report
     assert "data.labels=drop" in report

@@ -17,7 +17,7 @@ import luthier
 from luthier import review
 from luthier.data import columns, mislabeled, source
 from luthier.errors import DataError, RunError
-from luthier.recipe.schema import Columns, Data
+from luthier.recipe.data import Columns, Data
 from reviewed_runs import (
     HELD_OUT,
     LABELS,

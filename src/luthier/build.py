@@ -200,20 +200,21 @@ def batches_of(recipe: Recipe, rows: Rows) -> Batches:
     return Batches(len(rows), recipe.train.batch_size * recipe.train.accumulation, recipe.seed, balanced)
 
 
-def _augmented(ready: Ready) -> AugmentedFeed:
+def _augmented(ready: Ready, console: Console) -> AugmentedFeed:
     """The training rows, changed in every epoch."""
     recipe, rows = ready.recipe, ready.data.rows["train"]
     values = ready.data.values("train", rows.numbers)
     for one in recipe.data.augment:
-        one.ready(values[ready.data.found.text])
+        with console.bar(f"Augmentation {one.name}", len(rows)) as advance:
+            one.ready(values[ready.data.found.text], advance)
     return AugmentedFeed(rows, ready.modality, values, recipe.data.augment, recipe.seed)
 
 
-def make_job(ready: Ready, accelerator: Accelerator) -> Job:
+def make_job(ready: Ready, accelerator: Accelerator, console: Console | None = None) -> Job:
     """Everything the loop needs, at the beginning of the first stage."""
     feeds = {name: EncodedFeed(rows, ready.modality) for name, rows in ready.data.rows.items()}
     if ready.recipe.data.augment:
-        feeds["train"] = _augmented(ready)
+        feeds["train"] = _augmented(ready, console or Console(quiet=True))
     job = Job(
         model=ready.model,
         objective=ready.data.target.objective(ready.recipe.train.label_smoothing),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from luthier.data import mislabeled
+import numpy as np
+
+from luthier.data import mislabeled, shift
 from luthier.data.changes import Change, summary
 from luthier.embed import embed
 from luthier.models.find import Base
@@ -32,6 +35,8 @@ def judge_labels(data: Prepared, recipe: Recipe, base: Base, console: Console) -
     found = mislabeled.find(vectors, table.labels, groups, table.numbers, recipe.seed)
     treated = mislabeled.treat(found.suspects, table.labels, how)
     data.facts["labels"] = {"action": how} | found.facts
+    if "test" in data.tables:
+        data.facts["shift"] = _shift(data, recipe, base, vectors)
     data.facts["notes"] += [found.sentence, *found.notes]
     if how in ACTIONS:
         action = ACTIONS[how]
@@ -39,3 +44,11 @@ def judge_labels(data: Prepared, recipe: Recipe, base: Base, console: Console) -
         data.tables["train"] = replace(table.pick(treated.kept), labels=treated.labels)
         data.facts["changes"] = summary(data.changes)
         data.facts["splits"]["train"]["rows"] = len(treated.kept)
+
+
+def _shift(data: Prepared, recipe: Recipe, base: Base, vectors: np.ndarray) -> dict[str, Any]:
+    """Whether the test rows are like the training rows; of copies one counts."""
+    train, test = data.tables["train"], data.tables["test"]
+    first = np.unique(train.alike, return_index=True)[1] if len(train.alike) else np.arange(len(train.labels))
+    others = embed(base, test.rows, data.found.text, recipe.data.max_length, recipe.train.device)
+    return shift.compare("test", vectors[first], others, (train.labels, test.labels), recipe.seed).facts

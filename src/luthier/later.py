@@ -14,7 +14,7 @@ from luthier.data.columns import column_of
 from luthier.embed import embed
 from luthier.models.open import find
 from luthier.prepare import labelled_rows, prepare
-from luthier.recipe.schema import Data
+from luthier.recipe.data import Data
 from luthier.run import Run
 
 Advance = Callable[[int], None]

@@ -110,7 +110,7 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
         write_settled(folder, recipe, data.facts, resolve(ready, accelerator))
         versions.keep(folder, data)
     accelerator.wait_for_everyone()
-    job = make_job(ready, accelerator)
+    job = make_job(ready, accelerator, console)
     state = _go_on(folder, job, console)
     tracking.start(accelerator, recipe, folder, state.step)
     run_loop(folder, job, ready, state, console)

@@ -18,7 +18,8 @@ from luthier.data.repeated import settle
 from luthier.data.table import Table
 from luthier.errors import DataError
 from luthier.modalities import Modality
-from luthier.recipe.schema import Data, Recipe
+from luthier.recipe.data import Data
+from luthier.recipe.schema import Recipe
 from luthier.show import Console
 from luthier.tasks import Target
 

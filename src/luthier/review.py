@@ -206,7 +206,7 @@ def _shown(labels: Sequence[str]) -> str:
 
 def _found(origin: Source, records: Records) -> Found:
     from luthier.data import columns
-    from luthier.recipe.schema import Columns
+    from luthier.recipe.data import Columns
 
     given = {key: records.data["columns"][key] for key in ("text", "label", "separator")}
     return columns.infer(next(iter(origin.splits.values())), Columns(**given))

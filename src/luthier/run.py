@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from luthier.errors import DataError, RunError
 from luthier.evaluate import card, intervals, metrics, report
 from luthier.folder import RunFolder
+from luthier.recipe.data import Data
 from luthier.recipe.reading import read
-from luthier.recipe.schema import Data, Recipe
+from luthier.recipe.schema import Recipe
 from luthier.registry import closest
 from luthier.tasks import Prediction, Target
 

@@ -13,7 +13,7 @@ import datasets
 import numpy as np
 
 from luthier.data import clean, columns, source
-from luthier.recipe.schema import Columns, Data
+from luthier.recipe.data import Columns, Data
 
 SAMPLE = 20_000
 """Texts whose length is looked at."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from luthier.data import blocks, delimited, odd, source
 from luthier.data.formats import open_table
 from luthier.errors import DataError
-from luthier.recipe.schema import Data
+from luthier.recipe.data import Data
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json"])

@@ -9,7 +9,7 @@ import pytest
 
 from luthier.data import clean, columns, source, tables
 from luthier.errors import DataError
-from luthier.recipe.schema import Columns, Data
+from luthier.recipe.data import Columns, Data
 
 BLANK = [None, "", "  ", "\n\t", "\u3000\u00a0"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from luthier.data import columns, source
 from luthier.errors import DataError
-from luthier.recipe.schema import Columns, Data
+from luthier.recipe.data import Columns, Data
 
 LONG = [f"this is text number {row}, and it says something of its own" for row in range(40)]
 SHORT = [f"key{row}" for row in range(40)]

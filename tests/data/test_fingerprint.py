@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from luthier.data import fingerprint, source
-from luthier.recipe.schema import Data
+from luthier.recipe.data import Data
 
 TEXTS = [f"text {row} 中文" for row in range(25_000)]
 LABELS = [str(row % 2) for row in range(25_000)]

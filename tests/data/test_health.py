@@ -80,6 +80,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         LEAK["sentence"],
         "",
     ),
+    "shift": ({"shift": {"found": True, "sentence": "Test rows differ."}}, "shift", "Test rows differ.", ""),
     "balance": (
         {"splits": {"train": TRAIN | {"labels": {"a": 880, "b": 20}}}},
         "balance",

@@ -7,7 +7,7 @@ import pytest
 
 from luthier.data import columns
 from luthier.errors import DataError
-from luthier.recipe.schema import Columns
+from luthier.recipe.data import Columns
 
 NAMES = ["bad", "good"]
 

@@ -10,7 +10,7 @@ import pytest
 from luthier import demo
 from luthier.data import hub, source
 from luthier.errors import DataError
-from luthier.recipe.schema import Data
+from luthier.recipe.data import Data
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from luthier.data.labels import NO, YES, Found, Kind, all_integers, arrow_type, is_listed, is_text, labels
 from luthier.errors import DataError
-from luthier.recipe.schema import Columns
+from luthier.recipe.data import Columns
 from luthier.registry import closest
 
 __all__ = ["Found", "infer", "labels"]

@@ -9,7 +9,7 @@ from typing import Any
 from luthier.data import source, split, splits
 from luthier.data.columns import column_of
 from luthier.data.table import Table
-from luthier.recipe.schema import Data, Split
+from luthier.recipe.data import Data, Split
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from luthier.data.dates import moments
 from luthier.data.leakage import Certificate, Side, certify, fix, ids, refuse
 from luthier.data.source import ORDER
 from luthier.data.table import Table
-from luthier.recipe.schema import Data
+from luthier.recipe.data import Data
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,13 @@ def _leaking(facts: Facts) -> Iterator[Finding]:
         yield Finding("leakage", "The splits share nothing that was looked for.")
 
 
+def _shifted(facts: Facts) -> Iterator[Finding]:
+    found = facts.get("shift")
+    if found:
+        advice = "Scores on the test rows may not be those of rows like the training rows." if found["found"] else ""
+        yield Finding("shift", found["sentence"], advice)
+
+
 def _few(facts: Facts) -> Iterator[Finding]:
     rows = facts["splits"]["train"]["rows"]
     if rows < FEW:
@@ -151,6 +158,7 @@ LOOKS: Sequence[Callable[[Facts], Iterator[Finding]]] = (
     _leaking,
     _repeated,
     _suspect,
+    _shifted,
     _unbalanced,
     _long,
     _few,

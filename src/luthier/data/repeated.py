@@ -14,7 +14,7 @@ from luthier.data.changes import Change
 from luthier.data.duplicates import Groups
 from luthier.data.table import Table
 from luthier.errors import ExtraError
-from luthier.recipe.schema import Data
+from luthier.recipe.data import Data
 from luthier.show import Console
 
 SHOWN = 5

@@ -15,7 +15,7 @@ from luthier import demo
 from luthier.data import hub
 from luthier.data.formats import Reading, Table, ending, open_table
 from luthier.errors import DataError
-from luthier.recipe.schema import Data
+from luthier.recipe.data import Data
 
 ORDER = ("train", "validation", "test")
 OTHER_NAMES = {

@@ -8,23 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from luthier.augment import AUGMENTATIONS, Augmentation
 from luthier.methods import METHODS, Method
+from luthier.recipe.data import Data, Fraction, as_list
 from luthier.registry import Choice, Options
 from luthier.tasks import TASKS, Task
-
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-def _parts(value: Any) -> Any:
-    """Accept `8:1:1` beside `[0.8, 0.1, 0.1]`; YAML 1.1 readers may have turned `9:1` into a number, ours does not."""
-    if isinstance(value, str) and re.fullmatch(r"\s*\d+(\.\d+)?(\s*:\s*\d+(\.\d+)?)+\s*", value):
-        return [float(part) for part in value.split(":")]
-    return value
-
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list) or value is None else [value]
 
 
 def _gradual_or_list(value: Any) -> Any:
@@ -33,167 +20,17 @@ def _gradual_or_list(value: Any) -> Any:
     raise PydanticCustomError("member", "expected 'gradual' or a list of stages; got {value}.", {"value": repr(value)})
 
 
-OneOrMore = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
 AnyMethod = Annotated[Method, Choice(METHODS)]
 SomeMethods = Annotated[
     list[AnyMethod],
-    BeforeValidator(_as_list, json_schema_input_type=AnyMethod | list[AnyMethod]),
+    BeforeValidator(as_list, json_schema_input_type=AnyMethod | list[AnyMethod]),
     Field(min_length=1),
 ]
-AnyAugmentation = Annotated[Augmentation, Choice(AUGMENTATIONS)]
 DEFAULT_METHOD = "full"
 PositiveRate = Annotated[float, Field(gt=0, lt=10)]
 Rates = PositiveRate | Annotated[dict[str, PositiveRate], Field(min_length=1)]
 Decay = Annotated[float, Field(gt=0, le=1)]
-NEEDS_COLUMN = {
-    "time": "the column of dates",
-    "group": "the column of groups",
-    "given": "the column of split names",
-}
-"""Ways to divide that go by a column, and what it holds."""
-NO_FOLDS = ("time", "given")
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
-
-
-class Columns(Options):
-    """Which columns hold what. What is left out is inferred, and the inference is explained."""
-
-    text: str | None = None
-    """Column with the text."""
-    label: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=2)] | None = None
-    """Column with the label (a list in it makes the task multi-label), or a list of 0/1 columns, one per label."""
-    separator: Annotated[str, Field(min_length=1)] | None = None
-    """Character between several labels in one text cell, such as `|` in `noisy|expensive`; makes the task multi-label."""
-
-
-class Split(Options):
-    """How rows are divided when the files do not do it."""
-
-    by: Literal["random", "time", "group", "content", "given"] = "random"
-    """`random`: stratified, every class keeps its share in every part. `time`: the latest rows are held out, so that no training row
-    is later than one that is scored. `group`: rows with the same value (an author, a topic) stay on one side. `content`: a row's
-    text decides, so that adding rows moves none of the old ones. `given`: the column says train, validation or test."""
-    column: str | None = None
-    """The column that decides: dates for `time`, the group for `group`, the split's name for `given`."""
-    format: str | None = None
-    """How dates are written, as in strptime: `%d/%m/%Y`. Default: found out, and refused where two formats fit."""
-    parts: Annotated[
-        list[Annotated[float, Field(gt=0)]],
-        BeforeValidator(_parts, json_schema_input_type=str | list[float]),
-        Field(min_length=2, max_length=3),
-    ] = [8, 1, 1]
-    """Ratio of train : validation : test, as `8:1:1` or `[0.8, 0.1, 0.1]`. Two parts are train : validation; the best epoch
-    is then chosen on the rows that are scored, and the report says so."""
-    sizes: Annotated[dict[Literal["validation", "test"], Annotated[int, Field(ge=1)]], Field(min_length=1)] | None = (
-        None
-    )
-    """Numbers of rows in place of `parts`: `{validation: 500, test: 1000}`; all others are for training."""
-    folds: Annotated[int, Field(ge=2)] | None = None
-    """Divide into so many equal folds, of which one is the test split; over all of them every row is tested once."""
-    fold: Annotated[int, Field(ge=1)] = 1
-    """Which fold is the test split, from 1."""
-    validation: Fraction = 0.1
-    """Share of the training rows held back for validation when files give train and test but no validation, or with `folds`; 0
-    holds back none."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Split:
-        wrong = [(key, text) for key, is_wrong, text in self._mistakes() if is_wrong]
-        if wrong:
-            raise PydanticCustomError("member", "{text}", {"text": wrong[0][1], "key": wrong[0][0]})
-        return self
-
-    def _mistakes(self) -> list[tuple[str, bool, str]]:
-        """By values, not by which keys were written: a resolved recipe has them all."""
-        parts, by, folds = self.parts != [8, 1, 1], self.by, self.folds
-        return [
-            ("column", by in NEEDS_COLUMN and self.column is None, f"by: {by} needs `column`, {NEEDS_COLUMN.get(by)}"),
-            (
-                "column",
-                by == "random" and self.column is not None,
-                "by: random uses no column; did you mean by: group or by: time?",
-            ),
-            (
-                "format",
-                by != "time" and self.format is not None,
-                "`format` says how dates are written and goes with by: time",
-            ),
-            ("sizes", self.sizes is not None and parts, "give `parts` or `sizes` and not both"),
-            (
-                "sizes",
-                self.sizes is not None and by == "content",
-                "by: content divides by `parts`: sizes cannot hold when rows are added",
-            ),
-            (
-                "folds",
-                folds is not None and (parts or self.sizes is not None),
-                "give `folds`, `parts` or `sizes`: folds are of equal size",
-            ),
-            (
-                "folds",
-                folds is not None and by in NO_FOLDS,
-                f"by: {by} has no folds; they go with random, group and content",
-            ),
-            ("fold", folds is not None and self.fold > folds, f"there is no fold {self.fold} of {folds}"),
-            ("fold", folds is None and self.fold != 1, "`fold` says which of `folds` is tested; give `folds` as well"),
-        ]
-
-
-class Files(Options):
-    """One file, or several, per split."""
-
-    train: Annotated[OneOrMore, Field(min_length=1)]
-    """Training rows."""
-    validation: OneOrMore | None = None
-    """Rows that choose the best epoch."""
-    test: OneOrMore | None = None
-    """Rows that are scored once, at the end."""
-
-
-class Data(Options):
-    """The labelled rows."""
-
-    files: str | Files
-    """A csv, tsv, json, jsonl or parquet file, also compressed (gz, bz2, xz, zst, zip) or several by a pattern such as
-    `data/*.csv`; an export of Label Studio (JSON, JSON-MIN, CSV) or Prodigy (JSONL); alpaca or ShareGPT JSON; a CoNLL or BMES token
-    file; a folder of such files or written by `datasets.save_to_disk`; a Hugging Face dataset name; `demo/reviews-en`,
-    `demo/reviews-zh`; or a mapping of train, validation and test to these."""
-    columns: Columns = Columns()
-    """Which columns hold what."""
-    split: Split = Split()
-    """How rows are divided when the files do not do it."""
-    max_length: Annotated[int, Field(ge=4)] | None = None
-    """Longest row in tokens. Default: what the model can read, at most 512. Batches are padded to their own longest row, so a
-    high limit costs nothing when texts are short."""
-    too_long: Literal["cut", "drop", "error"] = "cut"
-    """What happens to longer rows; how many there are is always reported. `drop` leaves them out of training only."""
-    bad_rows: Literal["drop", "error"] = "drop"
-    """What happens to rows without text or label; they are counted and listed in data.json."""
-    annotators: Literal["majority", "all"] = "majority"
-    """Several people's answers in an annotation export: the label that most gave, or `all` as rows of their own, with the column
-    `item` to divide them by (`split: {by: group, column: item}`)."""
-    encoding: str | None = None
-    """Character encoding of the files, such as `gb18030`. Default: UTF-8, else detected and said."""
-    duplicates: Literal["ignore", "report", "drop"] = "report"
-    """Rows with the same text, but for case, width and white space, or nearly the same: `drop` keeps the first of each."""
-    similarity: Annotated[float, Field(gt=0, le=1)] | None = 0.8
-    """Share of common three-character pieces from which two texts are nearly the same; null looks for equal ones only. Needs
-    `pip install 'luthier[clean]'`."""
-    conflicts: Literal["keep", "drop", "majority"] = "keep"
-    """Rows with the same text and different labels: `drop` removes all of them, `majority` gives all the label that most have."""
-    labels: Literal["ignore", "report", "drop", "fix"] = "ignore"
-    """Training rows whose label is probably wrong, by confident learning on the base model's vectors (Northcutt et al. 2021):
-    `report` lists them, `drop` leaves them out, `fix` gives them the likely label. Needs `pip install 'luthier[clean]'`."""
-    leakage: Literal["report", "fix", "error"] = "report"
-    """What splits share that they should not (texts, ids, groups, time): `fix` takes such rows out of training, never out of test."""
-    augment: Annotated[
-        list[AnyAugmentation],
-        BeforeValidator(_as_list, json_schema_input_type=AnyAugmentation | list[AnyAugmentation]),
-    ] = []
-    """How training rows are changed, anew in every epoch: a name, a mapping with settings, or a list that is applied in order.
-    Other splits stay as they are. `luthier data preview` shows what comes out."""
-    rows: Annotated[int, Field(ge=10)] | None = None
-    """Use only this many rows of each split, drawn at random: for a quick trial."""
 
 
 class EarlyStopping(Options):
@@ -256,7 +93,7 @@ class Train(Options):
     """Most padded tokens in one micro-batch. Default: no limit but memory; it is halved when memory runs out."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
-    track: Annotated[list[Tracker], BeforeValidator(_as_list, json_schema_input_type=Tracker | list[Tracker])] = []
+    track: Annotated[list[Tracker], BeforeValidator(as_list, json_schema_input_type=Tracker | list[Tracker])] = []
     """Trackers to report to beside log.jsonl."""
 
 

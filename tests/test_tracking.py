@@ -88,7 +88,9 @@ def test_a_run_that_goes_on_continues_under_its_names(tmp_path: Path) -> None:
         init_trackers=lambda *arguments: asked.append(arguments),  # type: ignore[arg-type]
     )
     recipe = read(
-        {"data": {"files": "a.csv"}, "train": {"track": ["mlflow", "wandb"], "keep": 3}, "output": "o"}, (), {}
+        {"data": {"files": "a.csv"}, "train": {"epochs": 3, "track": ["mlflow", "wandb"], "keep": 3}, "output": "o"},
+        (),
+        {},
     )
     folder = RunFolder(tmp_path / "night")
     for step in (0, 7):

@@ -23,6 +23,9 @@ from luthier.recipe.schema import Recipe
 from luthier.show import Console
 from luthier.tasks import Target
 
+LOOKED_AT = 1000
+"""Rows of a split in which unknown tokens are counted."""
+
 
 @dataclass
 class Prepared:
@@ -114,6 +117,7 @@ def encode_all(prepared: Prepared, modality: Modality, options: Data) -> None:
             "labels": prepared.target.count(targets),
             "length": _lengths(rows.full_lengths),
             "too_long": too_long,
+            "unknown": round(modality.unknown(rows.take(_spread(len(rows)))), 4),
         }
     _check_left(prepared)
 
@@ -162,6 +166,11 @@ def _warnings(held_out: str) -> list[str]:
             "There is no test split: the scores are of the validation rows, which also choose the best epoch, and may flatter."
         ]
     return [] if held_out else ["There are no held-out rows: nothing can be said about how good the model is."]
+
+
+def _spread(rows: int) -> np.ndarray:
+    """Up to `LOOKED_AT` row numbers, evenly spread."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, LOOKED_AT)).astype(np.int64))
 
 
 def _lengths(lengths: np.ndarray) -> dict[str, int]:

@@ -80,6 +80,12 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         LEAK["sentence"],
         "",
     ),
+    "vocabulary": (
+        {"splits": {"train": TRAIN | {"unknown": 0.38}}},
+        "vocabulary",
+        "38% of the tokens of the training rows are not in the model's vocabulary: it cannot read them.",
+        "",
+    ),
     "shift": ({"shift": {"found": True, "sentence": "Test rows differ."}}, "shift", "Test rows differ.", ""),
     "balance": (
         {"splits": {"train": TRAIN | {"labels": {"a": 880, "b": 20}}}},

@@ -42,6 +42,16 @@ def test_full_lengths_equal_encoding_everything_whole(limit: int, texts: list[st
     assert encoded.full_lengths == [len(tokenizer(text)["input_ids"]) for text in texts]
 
 
+def test_the_share_of_unknown_tokens_is_that_of_the_tokenizer(texts: list[str]) -> None:
+    tokenizer = tiny_models.word_tokenizer()
+    tokens = [token for text in texts for token in tokenizer.convert_ids_to_tokens(tokenizer(text)["input_ids"])]
+    modality = Text(tokenizer)
+    expected = tokens.count(tokenizer.unk_token) / len(tokens)
+    assert expected > 0
+    assert modality.unknown(modality.encode(texts).columns) == pytest.approx(expected)
+    assert modality.unknown(modality.encode([]).columns) == 0
+
+
 def test_no_rows() -> None:
     assert Text(tiny_models.word_tokenizer()).encode([]).lengths == []
 

@@ -15,6 +15,9 @@ UNBALANCED = 10
 LONGEST = 512
 """Tokens that are read without being asked for more."""
 
+UNKNOWN = 0.05
+"""Share of unknown tokens before it is worth a word: it is 0 for MiniLM on SST-2 and 0.63 on hotel_reviews_zh."""
+
 CUT = 0.05
 """Share of rows that are cut before it is worth a word."""
 
@@ -114,6 +117,16 @@ def _shifted(facts: Facts) -> Iterator[Finding]:
         yield Finding("shift", found["sentence"], advice)
 
 
+def _unknown(facts: Facts) -> Iterator[Finding]:
+    share = facts["splits"]["train"].get("unknown", 0.0)
+    if share > UNKNOWN:
+        yield Finding(
+            "vocabulary",
+            f"{share:.0%} of the tokens of the training rows are not in the model's vocabulary: it cannot read them.",
+            "Take a base model that was trained on the language of the rows.",
+        )
+
+
 def _few(facts: Facts) -> Iterator[Finding]:
     rows = facts["splits"]["train"]["rows"]
     if rows < FEW:
@@ -153,6 +166,7 @@ def _long(facts: Facts) -> Iterator[Finding]:
 
 
 LOOKS: Sequence[Callable[[Facts], Iterator[Finding]]] = (
+    _unknown,
     _unusable,
     _odd,
     _leaking,

@@ -53,6 +53,10 @@ class Modality(ABC):
     def collate(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, torch.Tensor]:
         """Pad rows to the longest among them: tensors of shape (rows, length), attention mask included."""
 
+    def unknown(self, columns: Mapping[str, Sequence[Any]]) -> float:
+        """Share of encoded rows that the model has no word for, 0 to 1; 0 where it cannot tell."""
+        return 0.0
+
     @abstractmethod
     def save(self, folder: str) -> None:
         """Write what a plain transformers pipeline needs to read the same input (the tokenizer) into `folder`."""

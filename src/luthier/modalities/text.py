@@ -107,6 +107,14 @@ class Text(Modality):
         ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
         return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
 
+    def unknown(self, columns: Mapping[str, Sequence[Any]]) -> float:
+        """Share of tokens that stand for what is not in the vocabulary; 0 where the tokenizer has no such token of its own."""
+        token, special = self.tokenizer.unk_token_id, self.tokenizer.special_tokens_map
+        if token is None or list(special.values()).count(str(self.tokenizer.unk_token)) > 1:
+            return 0.0
+        ids = np.concatenate([np.zeros(0, dtype=np.int64), *columns["input_ids"]])
+        return float((ids == token).mean()) if len(ids) else 0.0
+
     def save(self, folder: str) -> None:
         """Write the tokenizer's files; with `truncation=True` it cuts where `encode` does."""
         self.tokenizer.model_max_length = self._limit

@@ -8,12 +8,11 @@ from typing import Any
 import datasets
 import pandas as pd
 import pytest
-import yaml
 
 from luthier.errors import DataError, RecipeError, RunError
 from luthier.folder import RunFolder
 from luthier.prepare import prepare
-from luthier.recipe.reading import dump, read
+from luthier.recipe.reading import dump, parse_file, read
 from luthier.versions import difference, export, keep
 
 ROWS = [(f"text number {number} about {['rain', 'wind'][number % 2]}", "xy"[number % 2]) for number in range(40)]
@@ -90,7 +89,7 @@ def test_a_dvc_stage_names_command_inputs_and_output(tmp_path: Path, monkeypatch
     pd.DataFrame(ROWS, columns=["text", "label"]).to_csv("rows.csv", index=False)
     Path("recipe.yaml").write_text(dump(recipe(Path("rows.csv"))), encoding="utf-8")
     export("recipe.yaml", "out", dvc=True)
-    assert yaml.safe_load(Path("dvc.yaml").read_text()) == {
+    assert parse_file(Path("dvc.yaml")) == {
         "stages": {
             "out": {
                 "cmd": "luthier data export recipe.yaml --output out",

@@ -165,7 +165,7 @@ def _labelled(table: Table, found: Found) -> datasets.Dataset:
 
 def _write_stage(recipe: Path, folder: Path, files: Mapping[str, Any]) -> None:
     """A DVC pipeline of one stage in the current folder; DVC clears the stage's output before it runs it."""
-    import yaml
+    from luthier.recipe.reading import dump
 
     if recipe.is_dir():
         raise RecipeError(
@@ -174,7 +174,7 @@ def _write_stage(recipe: Path, folder: Path, files: Mapping[str, Any]) -> None:
     sources = sorted({str(file) for parts in files.values() for file in parts if Path(str(file)).exists()})
     command = f"luthier data export {recipe} --output {folder}"
     stage = {"cmd": command, "deps": [str(recipe), *sources], "outs": [str(folder)]}
-    text = yaml.safe_dump({"stages": {folder.name: stage}}, sort_keys=False, allow_unicode=True)
+    text = dump({"stages": {folder.name: stage}})
     target = Path("dvc.yaml")
     if target.exists():
         raise DataError(f"{target} is there already; add this stage to it by hand:\n{text}")

@@ -12,7 +12,7 @@ from transformers import AutoModelForImageClassification
 
 import tiny_models
 from luthier.errors import RecipeError
-from luthier.methods import Context
+from luthier.methods import METHODS, Context
 from luthier.methods.select import Pattern
 from luthier.models.open import Base, open_model
 from luthier.recipe.schema import Recipe
@@ -104,7 +104,7 @@ def test_each_part_has_the_rate_of_the_method_that_trains_it(base: Callable[[str
     rates = apply_methods(opened.model, opened.new, recipe, Context()).stages[0].rates
     for name, rate in rates.items():
         inserted = "lora_" in name or "modules_to_save" in name
-        assert rate == (4e-4 if inserted else 5e-5), name
+        assert rate == (METHODS["lora"] if inserted else METHODS["top"]).rate.value, name
 
 
 def test_too_many_blocks(apply: Callable[..., nn.Module]) -> None:

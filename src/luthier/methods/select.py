@@ -48,7 +48,7 @@ class Top(Method):
 
     name: ClassVar[str] = "top"
     rate: ClassVar[Rate] = Rate(
-        5e-5, "as full fine-tuning; Lee et al. 2019 (What would Elsa do?) freeze lower layers at 1e-5 to 5e-5"
+        3e-4, "measured: accuracy 0.84 on SST-2 (MiniLM) and 0.89 on hotel reviews (e5), where 5e-5 gives 0.83 and 0.68"
     )
     needs: ClassVar[frozenset[str]] = frozenset({"blocks"})
 

@@ -37,7 +37,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(run_one(json.loads(options.one))))
     elif options.render:
-        write(options.output, "method_table.py", render(options), "Methods, measured")
+        write(options.output, "method_table.py", render(), "Methods, measured")
     else:
         run_missing(options)
 
@@ -178,9 +178,10 @@ MODELS = {"sst2": "demo/minilm-en", "hotel": "{assets}/models/multilingual-e5-sm
 """A base that knows the language: MiniLM's vocabulary has few Chinese characters."""
 
 
-def render(options: argparse.Namespace) -> str:
-    """A table for each data set, methods by accuracy."""
-    return "\n\n".join(table(data, options.rows) for data in options.data.split(","))
+def render() -> str:
+    """A table for each data set and number of rows, methods by accuracy."""
+    measured = dict.fromkeys((line["data"], line["rows"]) for line in results())
+    return "\n\n".join(table(data, rows) for data, rows in measured)
 
 
 def table(data: str, rows: int) -> str:

@@ -13,6 +13,7 @@ import pytest
 import luthier
 from luthier import embed
 from luthier.judged import embed as used
+from luthier.versions import export
 from small_jobs import recipe_for
 
 ROWS, WRONG = 200, (10, 50, 90, 130)
@@ -89,3 +90,7 @@ def test_wrong_labels_are_treated_and_listed(
     for row in WRONG:
         assert kept.get(row + 1) == ({"fix": f'"{["negative", "positive"][row % 2]}"'}.get(how))
     assert len(rows[rows["split"] == "test"]) == 20
+    export(run.path, tmp_path / "out")
+    exported = pd.read_parquet(tmp_path / "out" / "train.parquet")
+    assert [f'"{label}"' for label in exported["sentiment"]] == kept.tolist()
+    assert luthier.open(run.path).evaluate("train").rows == left

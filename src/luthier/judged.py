@@ -10,12 +10,26 @@ import numpy as np
 from luthier.data import mislabeled, shift
 from luthier.data.changes import Change, summary
 from luthier.embed import embed
-from luthier.models.find import Base
-from luthier.prepare import Prepared
+from luthier.models.find import Base, find
+from luthier.prepare import Prepared, prepare
 from luthier.recipe.schema import Recipe
 from luthier.show import Console
 
 ACTIONS = {"drop": "removed", "fix": "relabelled"}
+
+
+def prepare_judged(recipe: Recipe, console: Console | None = None) -> Prepared:
+    """The rows as a run of the recipe uses them: prepared, and with what `data.labels` does to those of training.
+
+    Raises:
+        DataError: the files, columns, labels or splits cannot be used.
+        ModelError: the base model cannot be found.
+    """
+    console = console or Console(quiet=True)
+    data = prepare(recipe, console)
+    if recipe.data.labels in ACTIONS:
+        judge_labels(data, recipe, find(recipe.model, recipe.revision, recipe.trust_remote_code), console)
+    return data
 
 
 def judge_labels(data: Prepared, recipe: Recipe, base: Base, console: Console) -> None:

@@ -144,10 +144,11 @@ class Run:
         return targets, np.array(table.column("probabilities").to_pylist(), dtype=np.float32)
 
     def _scored(self, on: str) -> tuple[np.ndarray, np.ndarray]:
-        from luthier.prepare import labelled_rows, prepare
+        from luthier.judged import prepare_judged
+        from luthier.prepare import labelled_rows
 
         if on in self.data["splits"]:
-            table = prepare(self.recipe).tables[on]
+            table = prepare_judged(self.recipe).tables[on]
             texts, labels = table.rows[self.data["columns"]["text"]], table.labels
         elif re.fullmatch(r"\w+", on) and not Path(on).exists():
             known = f"{', '.join(self.data['splits'])}, or a file of labelled rows"

@@ -106,13 +106,13 @@ def export(source: str | Path, folder: str | Path, dvc: bool = False) -> dict[st
     """
     import datasets
 
-    from luthier.prepare import prepare
+    from luthier.judged import prepare_judged
     from luthier.recipe.reading import read
 
     place, given = Path(folder), Path(source)
     if place.exists():
         raise DataError(f"{place} is there already; give another folder.")
-    data = prepare(read(given / "recipe.yaml" if given.is_dir() else given))
+    data = prepare_judged(read(given / "recipe.yaml" if given.is_dir() else given))
     if given.is_dir() and data.facts["fingerprint"] != RunFolder(given).read_json("data.json")["fingerprint"]:
         raise DataError(f"The files of {given} have changed since it was trained; restore them, or train anew.")
     if dvc:

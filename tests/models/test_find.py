@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from luthier.errors import ModelError
-from luthier.models.find import find
+from luthier.models.find import Base, find
 from luthier.models.open import architecture, open_model, open_tokenizer
 
 UNREACHABLE = (
@@ -182,3 +182,9 @@ def test_an_adapter_is_found_by_its_own_configuration(tmp_path: Path) -> None:
     assert str(refused.value) == (
         f"{tmp_path} is an adapter of '/nowhere/base', which is needed to use it. There is no model folder '/nowhere/base'."
     )
+
+
+def test_weights_without_safetensors_have_no_hash(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as refused:
+        _ = Base("mine", str(tmp_path)).sha256
+    assert str(refused.value) == "The model 'mine' has no safetensors files, so nothing tells its weights from others."

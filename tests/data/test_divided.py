@@ -84,3 +84,32 @@ def test_a_column_that_is_not_there_is_named(dated: Path) -> None:
         DataError, match=r"^data\.split\.column: there is no column 'days' in the data; did you mean 'day'\?$"
     ):
         divided(dated, by="time", column="days")
+
+
+@pytest.fixture
+def two_files(dated: Path, tmp_path: Path) -> dict[str, str]:
+    """The rows as training and test files, without validation."""
+    table = pd.read_csv(dated)
+    files = {"train": table.iloc[:90], "test": table.iloc[90:]}
+    for name, rows in files.items():
+        rows.to_csv(tmp_path / f"{name}.csv", index=False)
+    return {name: str(tmp_path / f"{name}.csv") for name in files}
+
+
+def test_validation_is_held_back_in_the_same_way_and_a_given_test_stays(two_files: dict[str, str]) -> None:
+    data = prepare(read({"data": {"files": two_files, "split": {"by": "group", "column": "author"}}}))
+    train, validation = (set(data.tables[name].rows["author"]) for name in ("train", "validation"))
+    assert not train & validation
+    assert len(data.tables["test"].labels) == 30
+    assert data.facts["split"] == (
+        "as the files give it; 10% of the training rows held back for validation by group of column 'author', seed 0"
+    )
+
+
+def test_a_column_of_splits_beside_given_files_is_refused(two_files: dict[str, str]) -> None:
+    with pytest.raises(DataError) as refused:
+        prepare(read({"data": {"files": two_files, "split": {"by": "given", "column": "part"}}}))
+    assert str(refused.value) == (
+        "data.split by: given reads train, validation and test from a column of one file, and the files give them already. Name a "
+        "validation file in data.files, or leave data.split out."
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from luthier.data import source, split, splits
 from luthier.data.columns import column_of
 from luthier.data.table import Table
+from luthier.errors import DataError
 from luthier.recipe.data import Data, Split
 
 
@@ -59,10 +60,15 @@ def _held_back(tables: Mapping[str, Table], text: str, options: Split, seed: int
     """Files with train and test, and no validation."""
     if not options.validation:
         return Divided(dict(tables), "as the files give it; no validation, so the last weights are kept")
+    if options.by == "given":
+        raise DataError(
+            "data.split by: given reads train, validation and test from a column of one file, and the files give them already. Name a "
+            "validation file in data.files, or leave data.split out."
+        )
     basis = _basis(tables["train"], text, options, seed)
     division = splits.divide(options.by, basis, splits.Parts.held_back(options.validation))
     pieces = {name: tables["train"].pick(rows) for name, rows in division.rows.items()}
-    way = "" if options.by == "random" else f" {_way(options)}"
+    way = "" if options.by == "random" else f" {_way(options).rstrip(',')}"
     how = f"as the files give it; {options.validation:.0%} of the training rows held back for validation{way}, seed {seed}"
     return Divided(dict(tables) | pieces, how, list(division.warnings))
 

@@ -55,6 +55,11 @@ def test_the_same_rows_are_the_same(tmp_path: Path) -> None:
     assert difference(kept(ROWS, tmp_path / "a"), kept([*reversed(ROWS)], tmp_path / "b")).same
 
 
+def test_copies_with_other_labels_are_the_same_in_any_order(tmp_path: Path) -> None:
+    rows = [*ROWS, (ROWS[0][0], "y")]
+    assert difference(kept(rows, tmp_path / "a"), kept([*reversed(rows)], tmp_path / "b")).same
+
+
 def test_a_folder_without_rows_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"has no rows\.parquet: it is no run, or one that was made before"):
         difference(tmp_path, tmp_path)

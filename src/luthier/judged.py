@@ -10,6 +10,7 @@ import numpy as np
 from luthier.data import mislabeled, shift
 from luthier.data.changes import Change, summary
 from luthier.embed import embed
+from luthier.errors import DataError
 from luthier.models.find import Base, find
 from luthier.prepare import Prepared, prepare
 from luthier.recipe.schema import Recipe
@@ -56,13 +57,31 @@ def judge_labels(data: Prepared, recipe: Recipe, base: Base, console: Console) -
         action = ACTIONS[how]
         data.changes += [Change("train", one.row, action, "labels", one.reason) for one in found.suspects]  # type: ignore[arg-type]
         data.tables["train"] = replace(table.pick(treated.kept), labels=treated.labels)
+        _learn_again(data, recipe)
         data.facts["changes"] = summary(data.changes)
         data.facts["splits"]["train"]["rows"] = len(treated.kept)
+
+
+def _learn_again(data: Prepared, recipe: Recipe) -> None:
+    """Learn the target from the rows that are left: the weights of classes hang on their numbers.
+
+    Raises:
+        DataError: a label has lost all its rows.
+    """
+    target = recipe.task.learn(data.tables["train"].labels)
+    lost = sorted(set(map(str, data.facts["target"]["labels"])) - set(map(str, target.facts["labels"])))
+    if lost:
+        raise DataError(
+            f"data.labels: {recipe.data.labels} would leave training without the label {lost[0]!r}, because all its rows look mislabelled. "
+            "Look at them with data.labels: report."
+        )
+    data.target, data.facts["target"] = target, target.facts
 
 
 def _shift(data: Prepared, recipe: Recipe, base: Base, vectors: np.ndarray) -> dict[str, Any]:
     """Whether the test rows are like the training rows; of copies one counts."""
     train, test = data.tables["train"], data.tables["test"]
-    first = np.unique(train.alike, return_index=True)[1] if len(train.alike) else np.arange(len(train.labels))
     others = embed(base, test.rows, data.found.text, recipe.data.max_length, recipe.train.device)
-    return shift.compare("test", vectors[first], others, (train.labels, test.labels), recipe.seed).facts
+    return shift.compare(
+        "test", vectors[train.firsts], others[test.firsts], (train.labels, test.labels), recipe.seed
+    ).facts

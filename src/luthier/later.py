@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 
 from luthier.data import shift, source
 from luthier.data.columns import column_of
+from luthier.data.normal import normal
 from luthier.embed import embed
 from luthier.models.open import find
 from luthier.prepare import labelled_rows, prepare
@@ -34,11 +34,10 @@ def against(run: Run, file: str, advance: Advance = lambda rows: None) -> shift.
     recipe, columns = run.recipe, run.data["columns"]
     data = prepare(recipe)
     table = data.tables["train"]
-    _, first = np.unique(table.alike, return_index=True)
-    kept = table.pick(np.sort(first)) if len(table.alike) else table
+    kept = table.pick(table.firsts)
     base = find(recipe.model, recipe.revision, recipe.trust_remote_code)
     texts, labels = _rows(file, columns, recipe.data)
-    others = datasets.Dataset.from_dict({data.found.text: texts})
+    others = datasets.Dataset.from_dict({data.found.text: list({normal(text): text for text in texts}.values())})
     training, later = (
         embed(base, rows, data.found.text, recipe.data.max_length, recipe.train.device, advance)
         for rows in (kept.rows, others)

@@ -136,7 +136,8 @@ def _rows(run: str | Path) -> pd.DataFrame:
 
 
 def _joined(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """Rows with the same text side by side: the first with the first, the second with the second."""
+    """Rows with the same text side by side: copies in the order of their labels and splits, so that their order in the file is nothing."""
+    before, after = (rows.sort_values(["text", "label", "split", "row"]) for rows in (before, after))
     for rows in (before, after):
         rows["copy"] = rows.groupby("text").cumcount()
     both = before.merge(after, on=["text", "copy"], how="outer", suffixes=("_before", "_after"))

@@ -83,3 +83,23 @@ def test_duplicates_can_be_ignored(repeating: Path) -> None:
     data = prepared(repeating, duplicates="ignore")
     assert data.facts["duplicates"] == {"sentence": "Duplicates were not looked for."}
     assert "Exact duplicates were not looked for." in data.facts["leakage"]["skipped"]
+
+
+def test_conflicts_are_settled_where_duplicates_are_not_asked_for(repeating: Path) -> None:
+    left = labels_of(prepared(repeating, duplicates="ignore", conflicts="drop"))
+    assert set(range(1, 29)) - set(left) == {2, 26, 3, 27, 28}
+
+
+def test_an_id_that_one_file_lacks_is_not_compared(repeating: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(repeating)
+    table.assign(id=[row // 3 for row in range(len(table))]).to_csv(tmp_path / "train.csv", index=False)
+    table.head(4).to_csv(tmp_path / "test.csv", index=False)
+    files = {"train": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv")}
+    columns = {"text": "text", "label": "label"}
+    data = prepare(read({"data": {"files": files, "columns": columns, "similarity": None}}))
+    assert "Ids were not compared: no column of ids is known." in data.facts["leakage"]["skipped"]
+    split = {"by": "group", "column": "id"}
+    grouped = prepare(read({"data": {"files": files, "columns": columns, "similarity": None, "split": split}}))
+    assert (
+        "Column 'id' is not in every split, so rows were not compared by group." in grouped.facts["leakage"]["skipped"]
+    )

@@ -60,7 +60,8 @@ def _certificate(tables: Mapping[str, Table], sides: Mapping[str, Side], options
         if all(map(len, codes)):
             shared[kind] = np.concatenate(codes)
     skipped: list[str] = []
-    column = ids.guess(next(iter(tables.values())).rows.column_names)
+    common = [name for name in next(iter(tables.values())).rows.column_names if _everywhere(tables, name)]
+    column = ids.guess(common)
     if column and column not in (options.columns.text, options.columns.label):
         values = {name: _column(table, column) for name, table in tables.items()}
         why = ids.unusable(values)
@@ -68,18 +69,25 @@ def _certificate(tables: Mapping[str, Table], sides: Mapping[str, Side], options
             skipped.append(f"Ids were not compared: column {column!r} looks like one, but {why}.")
         else:
             shared["id"] = [value for one in values.values() for value in one]
-    by = options.split.by
+    by, named = options.split.by, str(options.split.column)
+    if by in {"group", "time"} and named not in common:
+        skipped.append(f"Column {named!r} is not in every split, so rows were not compared by {by}.")
+        return certify(sides, shared, None, skipped)
     if by == "group":
-        shared["group"] = _all(tables, options.split.column)
+        shared["group"] = _all(tables, named)
     when = None
     if by == "time":
         numbers = np.concatenate([table.numbers for table in tables.values()])
-        when = moments(_all(tables, options.split.column), str(options.split.column), numbers, options.split.format)
+        when = moments(_all(tables, named), named, numbers, options.split.format)
     return certify(sides, shared, when, skipped)
 
 
-def _all(tables: Mapping[str, Table], column: str | None) -> list[Any]:
-    return [value for table in tables.values() for value in _column(table, str(column))]
+def _everywhere(tables: Mapping[str, Table], column: str) -> bool:
+    return all(column in table.rows.column_names for table in tables.values())
+
+
+def _all(tables: Mapping[str, Table], column: str) -> list[Any]:
+    return [value for table in tables.values() for value in _column(table, column)]
 
 
 def _column(table: Table, column: str) -> Sequence[Any]:

@@ -36,7 +36,7 @@ def settle(
     Returns:
         The tables, each knowing which rows are alike; what was changed; and the facts for data.json, with a `sentence`.
     """
-    if options.duplicates == "ignore":
+    if options.duplicates == "ignore" and options.conflicts == "keep":
         return dict(tables), [], {"sentence": "Duplicates were not looked for."}
     groups, note = _search([table.rows for table in tables.values()], text, options, console)
     marked = _marked(tables, groups)

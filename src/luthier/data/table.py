@@ -24,6 +24,11 @@ class Table:
     alike: np.ndarray = field(default_factory=NOTHING.copy)
     """The same for rows with nearly the same text."""
 
+    @property
+    def firsts(self) -> np.ndarray:
+        """Places of rows that no row before them is like; all where nobody has looked."""
+        return np.sort(np.unique(self.alike, return_index=True)[1]) if len(self.alike) else np.arange(len(self.labels))
+
     def pick(self, indices: np.ndarray) -> Table:
         """Some of the rows."""
         return Table(

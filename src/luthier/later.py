@@ -50,7 +50,7 @@ def _rows(file: str, columns: dict[str, Any], options: Data) -> tuple[list[str],
     """Texts, and labels where the file has them."""
     wanted = columns["label"] if isinstance(columns["label"], list) else [columns["label"]]
     rows = next(iter(source.read(Data(files=file, encoding=options.encoding)).splits.values()))
-    if set(wanted) <= set(rows.column_names):
+    if set(wanted) <= set(rows.column_names) and any(value for name in wanted for value in column_of(rows, name, file)):
         return labelled_rows(file, columns, options)
     texts = column_of(rows, columns["text"], file)
     return [text for text in texts if text and text.strip()], None

@@ -57,6 +57,7 @@ def test_by_group_no_author_is_on_two_sides(dated: Path) -> None:
 def test_as_a_column_gives_it(dated: Path) -> None:
     data = divided(dated, by="given", column="part")
     assert {name: len(one.labels) for name, one in data.tables.items()} == {"train": 96, "validation": 12, "test": 12}
+    assert data.facts["split"] == "by given of column 'part', as it says"
 
 
 def test_by_content_new_rows_move_no_old_one(dated: Path, tmp_path: Path) -> None:
@@ -113,3 +114,10 @@ def test_a_column_of_splits_beside_given_files_is_refused(two_files: dict[str, s
         "data.split by: given reads train, validation and test from a column of one file, and the files give them already. Name a "
         "validation file in data.files, or leave data.split out."
     )
+
+
+def test_folds_of_given_files_are_refused(two_files: dict[str, str]) -> None:
+    with pytest.raises(
+        DataError, match=r"^data\.split\.folds divides one file, and the files give the splits already: leave folds out"
+    ):
+        prepare(read({"data": {"files": two_files, "split": {"folds": 4}}}))

@@ -17,6 +17,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "random with a column": ({"column": "x"}, "by: random uses no column; did you mean by: group or by: time?"),
     "a format without dates": ({"format": "%Y"}, "`format` says how dates are written and goes with by: time"),
     "parts and sizes": ({"parts": "7:3", "sizes": {"test": 5}}, "give `parts` or `sizes` and not both"),
+    "sizes of a given column": (
+        {"by": "given", "column": "x", "sizes": {"test": 5}},
+        "by: given takes its sizes from the column: leave `sizes` out",
+    ),
     "sizes by content": (
         {"by": "content", "sizes": {"test": 5}},
         "by: content divides by `parts`: sizes cannot hold when rows are added",

@@ -29,6 +29,10 @@ def divide(tables: Mapping[str, Table], text: str, options: Data, seed: int) -> 
         DataError: the rows cannot be divided so.
     """
     drawn = {name: _drawn(table, options.rows, seed) for name, table in tables.items()}
+    if options.split.folds and set(drawn) != {source.UNDIVIDED}:
+        raise DataError(
+            "data.split.folds divides one file, and the files give the splits already: leave folds out, or give one file."
+        )
     if set(drawn) == {source.UNDIVIDED}:
         return _whole(drawn[source.UNDIVIDED], text, options.split, seed)
     if "validation" in drawn:
@@ -43,6 +47,7 @@ def _whole(table: Table, text: str, options: Split, seed: int) -> Divided:
         sizes = f"fold {options.fold} of {options.folds} is the test split"
     else:
         parts, sizes = _parts(options, len(table.labels))
+        sizes = sizes if splits.WAYS[options.by].sized else "as it says"
         division = splits.divide(options.by, basis, parts)
     pieces = {name: table.pick(rows) for name, rows in division.rows.items()}
     return Divided(pieces, f"{_way(options)} {sizes}{_seeded(options, seed)}", list(division.warnings))

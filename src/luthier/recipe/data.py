@@ -100,6 +100,11 @@ class Split(Options):
                 by != "time" and self.format is not None,
                 "`format` says how dates are written and goes with by: time",
             ),
+            (
+                "sizes",
+                self.sizes is not None and by == "given",
+                "by: given takes its sizes from the column: leave `sizes` out",
+            ),
             ("sizes", self.sizes is not None and parts, "give `parts` or `sizes` and not both"),
             (
                 "sizes",

@@ -24,13 +24,20 @@ def relabel(rows: datasets.Dataset, found: Found, changed: Changed) -> datasets.
         found: where its labels are.
         changed: for each row that changes all of its labels; for single labels one.
     """
-    if not changed:
+    if not changed and not _numbers_classes(rows, found):
         return rows
     made = FORMS[found.kind](rows, found, changed)
     for name, cells in made.items():
         rows_without = rows.remove_columns(name)
         rows = rows_without.add_column(name, cells).select_columns(rows.column_names)
     return rows
+
+
+def _numbers_classes(rows: datasets.Dataset, found: Found) -> bool:
+    """Whether labels are stored as numbers of named classes: all splits then say the names, those without a change too."""
+    feature = rows.features[found.label] if isinstance(found.label, str) else None
+    inner = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else feature
+    return isinstance(inner, datasets.ClassLabel)
 
 
 def _single(rows: datasets.Dataset, found: Found, changed: Changed) -> dict[str, list[Any]]:

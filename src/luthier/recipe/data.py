@@ -172,7 +172,8 @@ class Data(Options):
     """Training rows whose label is probably wrong, by confident learning on the base model's vectors (Northcutt et al. 2021):
     `report` lists them, `drop` leaves them out, `fix` gives them the likely label. Needs `pip install 'luthier[clean]'`."""
     leakage: Literal["report", "fix", "error"] = "report"
-    """What splits share that they should not (texts, ids, groups, time): `fix` takes such rows out of training, never out of test."""
+    """What splits share that they should not (texts, ids, groups, time): `fix` takes such rows out of training and validation, never
+    out of test."""
     augment: Annotated[
         list[AnyAugmentation],
         BeforeValidator(as_list, json_schema_input_type=AnyAugmentation | list[AnyAugmentation]),

@@ -155,7 +155,8 @@ def test_error_names_every_leak_and_what_to_do() -> None:
         f"({cut(splits['validation'].texts[0])!r}) and train row 8 ({cut(splits['train'].texts[7])!r}).\n"
         "- 1 of 80 test rows has the same text as a train row: their scores show memory. For example test row 366 "
         f"({shown!r}) and train row 11 ({shown!r}).\n"
-        "Mend the data; or write data.leakage: fix, which removes training rows, or data.leakage: report, which only says so."
+        "Mend the data; or write data.leakage: fix, which removes training and validation rows, or data.leakage: report, which "
+        "only says so."
     )
     with pytest.raises(DataError, match=exactly(said)):
         refuse(certify(splits, {"exact": exact_of(splits), "id": given_values["id"]}))

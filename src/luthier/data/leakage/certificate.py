@@ -131,7 +131,8 @@ def refuse(certificate: Certificate) -> None:
     raise DataError(
         "The splits leak, so scores would flatter:\n"
         + "\n".join(lines)
-        + "\nMend the data; or write data.leakage: fix, which removes training rows, or data.leakage: report, which only says so."
+        + "\nMend the data; or write data.leakage: fix, which removes training and validation rows, or data.leakage: report, which "
+        "only says so."
     )
 
 

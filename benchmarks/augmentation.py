@@ -8,6 +8,12 @@ python benchmarks/augmentation.py measure DATA SEEDS ROWS MODEL FOLDER_OF_DATA R
 python benchmarks/augmentation.py table RESULTS.jsonl
 
 SEEDS such as 0,1,2; ROWS is the largest of the sizes to measure; FILE is what `synonyms` reads.
+
+`finetune` takes the same arguments and trains with luthier, each row once an epoch, with the augmentations' default share and rate,
+against no augmentation. It goes on where it was stopped; `page` writes its table into docs/augmentation.md.
+
+python benchmarks/augmentation.py finetune DATA SEEDS ROWS MODEL FOLDER_OF_DATA RESULTS.jsonl [NAME=FILE]
+python benchmarks/augmentation.py page RESULTS.jsonl docs/augmentation.md
 """
 
 from __future__ import annotations
@@ -16,14 +22,15 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import t
+from finetuned import compared, interval, records, run_once
+from page import write
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoModel, AutoTokenizer
 
@@ -166,11 +173,53 @@ def table(results: str) -> None:
         print(f"| {data} | {rows} | {name} | {np.mean(list(scores.values())):.1f} | {gain} | {len(seeds)} |")
 
 
-def interval(gains: list[float]) -> str:
-    """Mean and half width."""
-    half = t.ppf(0.975, len(gains) - 1) * np.std(gains, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.nan
-    return f"{np.mean(gains):+.1f} ± {half:.1f}"
+@dataclass(frozen=True)
+class Training:
+    """How luthier trains on few rows of a source; the rest is its default."""
+
+    epochs: Mapping[int, int]
+    """For each number of rows."""
+    tested: int
+    """Rows that are scored."""
+    augmentations: tuple[str, ...]
+
+
+TRAININGS = {
+    "sst2_en": Training({100: 8, 300: 4}, 500, ("synonyms", "delete", "swap", "back_translation")),
+    "hotel_reviews_zh": Training({100: 8}, 300, ("homophones", "synonyms")),
+}
+FINETUNED_METHOD = {"name": "top", "blocks": 2}
+"""With `full` and its default rate the encoder of the hotel reviews answers with the majority after as many epochs."""
+FINETUNED_TOKENS = 128
+NONE = "none"
+
+
+def finetune(data: str, seeds: str, rows: str, model: str, folder: str, results: str, *synonyms: str) -> None:
+    """Train with each augmentation and without, for the sizes up to `rows`; what is in the results is not done again."""
+    source, training = SOURCES[data], TRAININGS[data]
+    files = dict(pair.split("=") for pair in synonyms)
+    for seed in map(int, seeds.split(",")):
+        train, test = (part.rename(columns={source.text: "text"}) for part in split(source, Path(folder), seed))
+        for size in (size for size in training.epochs if size <= int(rows)):
+            for name in (NONE, *training.augmentations):
+                given = {"name": name} | ({"file": files[name]} if name in files else {})
+                recipe = {
+                    "model": model,
+                    "data": {"max_length": FINETUNED_TOKENS, "augment": [given] if name != NONE else []},
+                    "method": FINETUNED_METHOD,
+                    "train": {"epochs": training.epochs[size], "batch_size": 16, "precision": "fp32"},
+                }
+                job = {"data": data, "rows": size, "seed": seed, "arm": name}
+                run_once(job, train[:size], test[: training.tested], recipe, Path(results))
+
+
+def page(results: str, file: str) -> None:
+    """Write the table of `finetune` into a page."""
+    lines = ["| data | rows | augmentation | accuracy | gain in points | seeds |", "|---|---|---|---|---|---|"]
+    for (data, rows, _), arm, mean, gain, seeds in compared(records(Path(results)), NONE, "accuracy"):
+        lines.append(f"| {data} | {rows} | {arm} | {mean:.1f} | {gain} | {seeds} |")
+    write(Path(file), "augmentation.py finetune", "\n".join(lines), "Augmentation")
 
 
 if __name__ == "__main__":
-    {"measure": measure, "table": table}[sys.argv[1]](*sys.argv[2:])
+    {"measure": measure, "table": table, "finetune": finetune, "page": page}[sys.argv[1]](*sys.argv[2:])

@@ -4,7 +4,8 @@
     python benchmarks/method_table.py --only lora,prefix --seeds 0
 
 Each run is a process of its own and a line of method_table.jsonl; a run that is there is not done again. Seeds come in turn, so
-that the table is complete for the first seed before the second begins. `--render` writes the table into METHODS.md.
+that the table is complete for the first seed before the second begins. `--render` writes the table into METHODS.md, with what its
+rows say of the command, the dates and the machine.
 """
 
 from __future__ import annotations
@@ -105,8 +106,12 @@ def key_of(job: dict[str, Any]) -> str:
 
 def run_one(job: dict[str, Any]) -> dict[str, Any]:
     """Train with the method's defaults and score the test rows."""
+    from train_text import machine
+
     import luthier
     from luthier import hardware
+
+    day, _, around = machine().partition("\n")[0].partition(", ")
 
     with tempfile.TemporaryDirectory() as place:
         recipe = {
@@ -134,6 +139,8 @@ def run_one(job: dict[str, Any]) -> dict[str, Any]:
             "mb": weights / 2**20,
             "seconds": next(line["seconds"] for line in log if line["event"] == "stop"),
             "peak_mb": hardware.peak_memory_mb(),
+            "date": day,
+            "machine": around,
         }
 
 
@@ -196,6 +203,9 @@ def table(data: str, rows: int) -> str:
     sizes = f"{first['rows'] or 'all'} training rows, {first['tested']} test rows, majority {first['majority']:.3f}"
     lines = [
         f"### {data}, {Path(MODELS[data]).name}: {sizes}",
+        "",
+        *origin([one for found in runs.values() for one in found]),
+        "",
         "| method | accuracy | 95 % interval | seeds | over seeds | F1 macro | rate | trains | added MB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -207,6 +217,28 @@ def table(data: str, rows: int) -> str:
             f"| {mean(found, 'f1'):.3f} | {found[0]['lr']:g} | {100 * found[0]['share']:.2f} % | {found[0]['mb']:.2f} |"
         )
     return "\n".join(lines)
+
+
+def origin(runs: list[dict[str, Any]]) -> Iterator[str]:
+    """Where the runs of a table come from, as far as they say: what repeats them, and when and on what they were measured."""
+    for model in dict.fromkeys(one["model"] for one in runs):
+        same = [one for one in runs if one["model"] == model]
+        yield f"Command: `{command_of(same)}`, which also measures what is not there yet."
+    dated = [one for one in runs if "date" in one]
+    for around in dict.fromkeys(one["machine"] for one in dated):
+        days = sorted(one["date"] for one in dated if one["machine"] == around)
+        yield f"{' to '.join(dict.fromkeys((days[0], days[-1])))}, {len(days)} of {len(runs)} runs: {around}"
+    if len(dated) < len(runs):
+        yield f"Measured before runs kept their date and machine: {len(runs) - len(dated)} of {len(runs)}."
+
+
+def command_of(runs: list[dict[str, Any]]) -> str:
+    """What measures all of these runs, of one model, again."""
+    one = runs[0]
+    seeds = ",".join(str(seed) for seed in sorted({run["seed"] for run in runs}))
+    usual = one["model"] == MODELS[one["data"]].format(assets=one["assets"])
+    own = "" if usual else f" --model {one['model']}"
+    return f"python benchmarks/method_table.py --data {one['data']} --rows {one['rows']} --seeds {seeds}{own}"
 
 
 def mean(found: list[dict[str, Any]], key: str) -> float:

@@ -2,11 +2,16 @@
 
     python benchmarks/suspect_labels.py                                # hotel reviews, 2,000 training rows, 5 % flipped
     python benchmarks/suspect_labels.py --data sst2_en_train.csv --text text --model demo/minilm-en
+    python benchmarks/suspect_labels.py --finetune benchmarks/suspect_labels.jsonl --rows 600 --test 500 --seeds 3
+    python benchmarks/suspect_labels.py --page docs/suspect-labels.md       # the table of --finetune
 
 Rows are made vectors once, by the frozen base model. Each seed then divides them anew into training and test rows, flips a share of
 the training labels, looks for suspects and fits a linear probe on the training rows: as they were, flipped, without the suspects,
 with the suspects' labels fixed, and, to compare, without as many rows at random. Test labels are never touched. Two probes: luthier's
 own, which is kept so simple that it minds few wrong labels, and scikit-learn's default, which learns them by heart.
+
+`--finetune` trains with luthier in place of probes, with `data.labels` as a recipe has it, on the same test rows for all seeds. It
+goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -22,10 +27,13 @@ from typing import Any
 import datasets
 import numpy as np
 import pandas as pd
+from finetuned import compared, records, run_once
+from page import write
 from scipy import stats
 from sklearn.metrics import f1_score
 
 from luthier.data import mislabeled, split, splits
+from luthier.data.labels import Found
 from luthier.data.normal import mark
 from luthier.data.probe import STRENGTH, linear_probe
 from luthier.embed import embed
@@ -50,6 +58,16 @@ class Pool:
 
 def main() -> None:
     given = arguments()
+    if given.page:
+        page(given)
+    elif given.finetune:
+        finetune(given)
+    else:
+        probe(given)
+
+
+def probe(given: argparse.Namespace) -> None:
+    """What is found, and what it helps two linear probes."""
     pool = prepare(given)
     seeds = [measure(pool, given, seed) for seed in range(given.seeds)]
     show(seeds, given, pool)
@@ -65,19 +83,26 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--test", type=int, default=1500, help="test rows")
     parser.add_argument("--flip", type=float, default=0.05, help="share of training labels that are made wrong")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--finetune", type=Path, help="train with luthier, and add to this jsonl file")
+    parser.add_argument("--page", type=Path, help="write the table of RESULTS into this page")
     return parser.parse_args()
 
 
 def prepare(given: argparse.Namespace) -> Pool:
     """Distinct texts, drawn with every class in its share, and their vectors."""
-    table = pd.read_csv(ASSETS / "data" / given.data).dropna(subset=[given.text, given.label])
-    table = table[~table[given.text].map(mark).duplicated()].reset_index(drop=True)
+    table = read(given)
     drawn = table.iloc[split.draw(table[given.label].tolist(), given.rows + given.test, seed=0)]
     rows = datasets.Dataset.from_dict({"text": drawn[given.text].tolist()})
     start = time.perf_counter()
-    vectors = embed(find(given.model), rows, "text", MAX_LENGTH)
+    vectors = embed(find(given.model), rows, Found("text", "label", None, "single", ""), MAX_LENGTH)
     print(f"{len(rows)} rows embedded in {time.perf_counter() - start:.1f} s")
     return Pool(list(rows["text"]), drawn[given.label].to_numpy(), vectors)
+
+
+def read(given: argparse.Namespace) -> pd.DataFrame:
+    """Distinct texts with a label."""
+    table = pd.read_csv(ASSETS / "data" / given.data).dropna(subset=[given.text, given.label])
+    return table[~table[given.text].map(mark).duplicated()].reset_index(drop=True)
 
 
 def measure(pool: Pool, given: argparse.Namespace, seed: int) -> dict[str, float]:
@@ -180,6 +205,47 @@ def examples(pool: Pool, given: argparse.Namespace) -> None:
     print(f"\nSuspects among the {len(labels)} rows as they are: {len(suspects)}. The first of them:\n")
     for suspect in suspects[:5]:
         print(f"- {pool.texts[suspect.index][:80]} ... {suspect.reason}")
+
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+TREATED = {"clean": "ignore", "ignore": "ignore", "drop": "drop", "fix": "fix"}
+"""Arms of the fine-tuning, and the recipe's `data.labels`; `clean` has no flipped labels."""
+
+
+def finetune(given: argparse.Namespace) -> None:
+    """Train the last two blocks on flipped labels that are ignored, dropped or fixed, and on clean ones."""
+    table = read(given).rename(columns={given.text: "text", given.label: "label"})
+    held = split.draw(table["label"].tolist(), given.test, seed=0)
+    test, rest = table.iloc[held], table.drop(index=held)
+    for seed in range(given.seeds):
+        train = rest.iloc[split.draw(rest["label"].tolist(), given.rows, seed=seed)]
+        wrong, _ = flip(train["label"].to_numpy(), given.flip, seed)
+        for arm, treatment in TREATED.items():
+            recipe = {
+                "model": given.model,
+                "data": {"max_length": 128, "labels": treatment},
+                "method": {"name": "top", "blocks": 2},
+                "train": {"epochs": 3, "batch_size": 32, "precision": "fp32", "cache": "disk"},
+            }
+            flipped = 0.0 if arm == "clean" else given.flip
+            job = {"data": given.data, "rows": given.rows, "flipped": flipped, "seed": seed, "arm": arm}
+            run_once(job, train if arm == "clean" else train.assign(label=wrong), test, recipe, given.finetune)
+
+
+def page(given: argparse.Namespace) -> None:
+    """Write the table of the fine-tuning into a page; clean labels are compared with each share of flipped ones."""
+    runs = records(RESULTS)
+    clean = [run for run in runs if run["arm"] == "clean"]
+    lines = [
+        "| rows | flipped | labels | F1 (macro) | gain over `ignore` | accuracy | gain | seeds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for share in sorted({run["flipped"] for run in runs} - {0.0}):
+        some = [{**run, "flipped": share} for run in clean] + [run for run in runs if run["flipped"] == share]
+        pairs = zip(compared(some, "ignore", "f1"), compared(some, "ignore", "accuracy"), strict=True)
+        for ((_, rows, _), arm, f1, gain, seeds), (_, _, accuracy, other, _) in pairs:
+            lines.append(f"| {rows} | {share:.0%} | {arm} | {f1:.1f} | {gain} | {accuracy:.1f} | {other} | {seeds} |")
+    write(given.page, "suspect_labels.py --finetune", "\n".join(lines), "Suspect labels")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,14 @@ from transformers import AutoModel, AutoTokenizer
 
 import tiny_models
 from luthier import embed as embedding
+from luthier.data.labels import Found
 from luthier.embed import embed
 from luthier.errors import TrainError
 from luthier.models.open import Base, find
 from luthier.training import keeping
 
 LIMIT = 16
+FOUND = Found("text", "other", None, "single", "")
 
 
 def base(folder: Path) -> Base:
@@ -49,7 +51,7 @@ def test_vectors_are_the_means_of_the_last_hidden_states(
 ) -> None:
     monkeypatch.setattr(embedding, "TOKENS_PER_CALL", 64)  # several calls, with padding
     folder, table, done = tiny_models.make(family, tmp_path), rows(40), []
-    vectors = embed(base(folder), table, "text", LIMIT, "cpu", done.append)
+    vectors = embed(base(folder), table, FOUND, LIMIT, "cpu", done.append)
     assert vectors.dtype == np.float32
     assert sum(done) == 40
     assert len(done) > 1
@@ -58,11 +60,11 @@ def test_vectors_are_the_means_of_the_last_hidden_states(
 
 def test_a_second_call_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny_models.make("bert", tmp_path)
-    first = embed(base(folder), rows(20), "text", LIMIT, "cpu").copy()
+    first = embed(base(folder), rows(20), FOUND, LIMIT, "cpu").copy()
     monkeypatch.setattr(embedding, "_open", lambda *_: pytest.fail("the model was opened"))
-    assert np.array_equal(embed(base(folder), rows(20), "text", LIMIT, "cpu"), first)
+    assert np.array_equal(embed(base(folder), rows(20), FOUND, LIMIT, "cpu"), first)
     renumbered = rows(20).remove_columns("other").add_column("note", ["x"] * 20)
-    assert np.array_equal(embed(base(folder), renumbered, "text", LIMIT, "cpu"), first)
+    assert np.array_equal(embed(base(folder), renumbered, FOUND, LIMIT, "cpu"), first)
 
 
 def test_what_changes_the_vectors_is_computed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,16 +72,16 @@ def test_what_changes_the_vectors_is_computed_anew(tmp_path: Path, monkeypatch: 
     opened = []
     really = embedding._open
     monkeypatch.setattr(embedding, "_open", lambda *given: opened.append(given) or really(*given))
-    embed(base(one), rows(10), "text", LIMIT, "cpu")
-    embed(base(one), rows(10), "text", LIMIT - 4, "cpu")
-    embed(base(one), rows(10, seed=1), "text", LIMIT, "cpu")
-    embed(base(one), rows(10).select(range(9, -1, -1)), "text", LIMIT, "cpu")
-    embed(base(other), rows(10), "text", LIMIT, "cpu")
+    embed(base(one), rows(10), FOUND, LIMIT, "cpu")
+    embed(base(one), rows(10), FOUND, LIMIT - 4, "cpu")
+    embed(base(one), rows(10, seed=1), FOUND, LIMIT, "cpu")
+    embed(base(one), rows(10).select(range(9, -1, -1)), FOUND, LIMIT, "cpu")
+    embed(base(other), rows(10), FOUND, LIMIT, "cpu")
     assert len(opened) == 5
 
 
 def test_nobody_writes_into_the_cache_by_accident(tmp_path: Path) -> None:
-    vectors = embed(base(tiny_models.make("bert", tmp_path)), rows(5, seed=2), "text", LIMIT, "cpu")
+    vectors = embed(base(tiny_models.make("bert", tmp_path)), rows(5, seed=2), FOUND, LIMIT, "cpu")
     with pytest.raises(ValueError, match="read-only"):
         vectors += 1
 
@@ -87,7 +89,7 @@ def test_nobody_writes_into_the_cache_by_accident(tmp_path: Path) -> None:
 def test_memory_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny_models.make("bert", tmp_path)
     monkeypatch.setattr(keeping, "LIMIT", 10)
-    vectors = embed(base(folder), rows(5, seed=3), "text", LIMIT, "cpu")
+    vectors = embed(base(folder), rows(5, seed=3), FOUND, LIMIT, "cpu")
     np.testing.assert_allclose(vectors, plainly(folder, list(rows(5, seed=3)["text"])), atol=2e-5)
 
 
@@ -96,7 +98,7 @@ def test_no_room_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(keeping, "LIMIT", 10)
     monkeypatch.setattr(keeping.hardware, "available_memory", lambda: 100)
     with pytest.raises(TrainError) as refused:
-        embed(base(folder), rows(5, seed=4), "text", LIMIT, "cpu")
+        embed(base(folder), rows(5, seed=4), FOUND, LIMIT, "cpu")
     assert str(refused.value) == (
         "There is no room for the vectors of 5 rows: they take 0.6 kB, and it may use 0.0 kB of disk; they take 0.6 kB, and it may use "
         "0.0 kB of memory. Free some space, set LUTHIER_CACHE to a folder on another disk, or take fewer rows (data.rows)."

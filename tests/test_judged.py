@@ -12,7 +12,11 @@ import pytest
 
 import luthier
 from luthier import embed
+from luthier.data.mislabeled import Suspect, Suspects
+from luthier.errors import DataError
 from luthier.judged import embed as used
+from luthier.judged import prepare_judged
+from luthier.recipe.reading import read
 from luthier.versions import export
 from small_jobs import recipe_for
 
@@ -46,9 +50,9 @@ def telling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Vectors that say what the text says, as those of a trained base do; the tiny one's are random."""
     assert used is embed.embed
 
-    def vectors(base: Any, table: Any, text: str, *rest: Any) -> np.ndarray:
+    def vectors(base: Any, table: Any, found: Any, *rest: Any) -> np.ndarray:
         noise = np.random.default_rng(0).normal(0, 0.1, (len(table), 4)).astype(np.float32)
-        good = np.array([any(word in one for word in ("good", "great", "lovely")) for one in table[text]])
+        good = np.array([any(word in one for word in ("good", "great", "lovely")) for one in table[found.text]])
         noise[:, 0] += np.where(good, 1, -1)
         return noise
 
@@ -94,3 +98,50 @@ def test_wrong_labels_are_treated_and_listed(
     exported = pd.read_parquet(tmp_path / "out" / "train.parquet")
     assert [f'"{label}"' for label in exported["sentiment"]] == kept.tolist()
     assert luthier.open(run.path).evaluate("train").rows == left
+
+
+def with_several(files: dict[str, str], folder: Path) -> dict[str, str]:
+    """The same rows with lists of labels, of which the first wrong one also has a label that no other row has."""
+    for name, file in files.items():
+        table = pd.read_csv(file)
+        lists = [
+            [one, "rare"] if (name, row) == ("train", WRONG[0]) else [one] for row, one in enumerate(table.sentiment)
+        ]
+        table.assign(sentiment=lists).to_json(folder / f"{name}.jsonl", orient="records", lines=True)
+    return {name: str(folder / f"{name}.jsonl") for name in files}
+
+
+def refusal(how: str, label: str) -> str:
+    return (
+        f"data.labels: {how} would leave training without the label '{label}', because all its rows look mislabelled. Look at them "
+        "with data.labels: report."
+    )
+
+
+def test_a_label_that_goes_with_the_suspects_is_refused(
+    tiny_bert: Path, flipped: dict[str, str], tmp_path: Path
+) -> None:
+    files = with_several(flipped, tmp_path)
+    data = {"files": files, "similarity": None}
+    with pytest.raises(DataError) as refused:
+        prepare_judged(read({"model": str(tiny_bert), "data": {**data, "labels": "drop"}}))
+    assert str(refused.value) == refusal("drop", "rare")
+    fixed = prepare_judged(read({"model": str(tiny_bert), "data": {**data, "labels": "fix"}}))
+    assert fixed.facts["target"]["labels"] == ["negative", "positive", "rare"]
+    assert sorted(fixed.tables["train"].labels[WRONG[0]]) == ["negative", "rare"]
+
+
+@pytest.mark.parametrize("how", ["drop", "fix"])
+def test_a_label_of_which_every_row_is_suspect_is_refused(
+    how: str, tiny_bert: Path, flipped: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cleanlab leaves a row of each class, so the suspects are planted; another finder may not."""
+    table = pd.read_csv(flipped["train"])
+    table.loc[list(WRONG), "sentiment"] = "odd"
+    table.to_csv(flipped["train"], index=False)
+    suspects = tuple(Suspect(row, row + 1, "odd", "negative", 0.9, 0.1, (), "planted") for row in WRONG)
+    monkeypatch.setattr("luthier.judged.mislabeled.find", lambda *rest: Suspects(suspects, ROWS, ROWS, ()))
+    data = {"files": flipped, "similarity": None, "labels": how}
+    with pytest.raises(DataError) as refused:
+        prepare_judged(read({"model": str(tiny_bert), "data": data}))
+    assert str(refused.value) == refusal(how, "odd")

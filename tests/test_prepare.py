@@ -113,9 +113,9 @@ def test_too_long_is_counted_then_cut_dropped_or_refused(recipe_for, tiny_bert: 
         "drop": {"train": 30, "validation": 11, "test": 10},
     }
     lost = (40 + 2 - 12) + (20 + 2 - 12)
-    assert facts["cut"]["train"]["too_long"] == {"rows": 2, "tokens": lost, "action": "cut"}
-    assert facts["drop"]["train"]["too_long"] == {"rows": 2, "tokens": lost, "action": "drop"}
-    assert facts["drop"]["validation"]["too_long"] == {"rows": 1, "tokens": 30, "action": "cut"}
+    assert facts["cut"]["train"]["too_long"] == {"rows": 2, "lost": lost, "action": "cut"}
+    assert facts["drop"]["train"]["too_long"] == {"rows": 2, "lost": lost, "action": "drop"}
+    assert facts["drop"]["validation"]["too_long"] == {"rows": 1, "lost": 30, "action": "cut"}
     settings = read(recipe, ["data.too_long=error"])
     with pytest.raises(DataError) as refused:
         encode_all(prepare(settings), modality, settings.data)
@@ -183,7 +183,7 @@ def test_multi_label_in_three_spellings(tmp_path: Path) -> None:
         (
             {"train": [*rows(20), ("", "good"), ("fine", None)]},
             ", bad_rows: error",
-            "2 of 22 rows of the data have no text or no label: row 21 (no text), row 22 (no label).",
+            "2 of 22 rows of the data cannot be used: row 21 (no text), row 22 (no label).",
         ),
         (
             {"train": rows(20)},

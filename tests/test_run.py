@@ -61,7 +61,7 @@ def test_mistakes(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
         {"model": str(tiny_bert), "data": {"files": str(reviews)}}, train={"epochs": 1}, output=str(tmp_path / "run")
     )
     assert run.predict([]) == []
-    with pytest.raises(DataError, match=r"Run.predict takes a text or a list of texts; got int."):
+    with pytest.raises(DataError, match=r"A model of texts predicts a text or a list of texts; got int."):
         run.predict(["fine", 3])  # type: ignore[list-item]
     with pytest.raises(RunError, match="There is no run in"):
         luthier.open(tmp_path / "nothing")

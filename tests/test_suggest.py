@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from luthier.errors import DataError
+from luthier.methods.select import Full, Head
 from luthier.recipe.schema import Recipe
 from luthier.suggest import suggest
 
@@ -35,7 +36,8 @@ def test_a_plain_file(tmp_path: Path) -> None:
     text = suggest(file)
     recipe = parsed(text)
     assert (recipe.data.files, recipe.data.columns.text, recipe.data.columns.label) == (file, "text", "label")
-    assert (recipe.model, recipe.method[0].name, recipe.train.epochs) == ("demo/minilm-en", "full", 3)
+    assert (recipe.model, recipe.method[0].name, recipe.train.epochs) == ("demo/minilm-en", "full", None)
+    assert f"  # epochs: {Full.epochs} " in text
     assert recipe.output == "runs/reviews"
     assert recipe.data.max_length == 32
     assert "# 1,000 rows, 2 classes:\n#   no: 500 (50.0%)\n#   yes: 500 (50.0%)\n" in text
@@ -66,8 +68,17 @@ def test_unbalanced_classes_get_weights(tmp_path: Path) -> None:
 def test_few_rows_get_the_head_only(tmp_path: Path) -> None:
     text = suggest(table(tmp_path / "a.csv", balanced(100)))
     recipe = parsed(text)
-    assert (recipe.method[0].name, recipe.train.epochs) == ("head", 20)
+    assert (recipe.method[0].name, recipe.train.epochs) == ("head", None)
+    assert f"  # epochs: {Head.epochs} " in text
     assert "100 rows are few: train the new head only" in text
+
+
+def test_many_rows_get_one_epoch(tmp_path: Path) -> None:
+    text = suggest(table(tmp_path / "a.csv", balanced(100_000)))
+    recipe = parsed(text)
+    assert (recipe.method[0].name, recipe.train.epochs) == ("full", 1)
+    assert f"left out, full takes {Full.epochs}" in text
+    assert "# rows: 20000" in text
 
 
 def test_chinese_texts_are_told_that_the_model_is_english(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
@@ -24,11 +23,10 @@ from luthier.data.encode import Rows
 from luthier.data.sampling import balance
 from luthier.errors import RecipeError
 from luthier.folder import RunFolder
-from luthier.inputs import text_of
+from luthier.inputs import Asked, entrance
 from luthier.judged import judge_labels
-from luthier.methods import Context
-from luthier.modalities.text import Text
-from luthier.models.open import Base, architecture, find, open_tokenizer, positions
+from luthier.modalities import Modality
+from luthier.models.open import Base, find
 from luthier.models.quick import quicken
 from luthier.prepare import Prepared, encode_all
 from luthier.recipe.reading import parse_file
@@ -51,7 +49,7 @@ class Ready:
     recipe: Recipe
     base: Base
     data: Prepared
-    modality: Text
+    modality: Modality
     applied: Applied
 
     @property
@@ -96,13 +94,11 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
     """Rows as numbers and the model with its method: everything that can fail, before a second of training."""
     with accelerator.main_process_first():
         base = find(recipe.model, recipe.revision, recipe.trust_remote_code)
-        words = any(method.words for method in recipe.methods)
-        readable = positions(architecture(base, words))
-    tokenizer = open_tokenizer(base)
-    context = Context(tokenizer, tuple(data.target.model_config["id2label"].values()))
-    modality = text_of(tokenizer, context, recipe.methods, recipe.data.max_length, readable)
+        labels = tuple(data.target.model_config["id2label"].values())
+        opening = entrance(data.found.medium, Asked(base, labels, recipe.methods, data.limit))
+    context, modality = opening.context, opening.modality
     if (recipe.data.max_length or 0) > modality.limit:
-        longest = f"data.max_length is {recipe.data.max_length}, and this model reads {modality.limit} tokens at most"
+        longest = f"data.max_length is {recipe.data.max_length:g}, and this model reads {modality.limit} {modality.unit} at most"
         data.facts["notes"].append(f"{longest}: {modality.limit} is used.")
     with accelerator.main_process_first():
         judge_labels(data, recipe, base, console)
@@ -114,7 +110,7 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
         console.warn(sentence)
     with console.status("Opening the model"):
         torch.manual_seed(recipe.seed)  # the new head is drawn here
-        opened = increment.open_below(base, data.target.model_config, context, words)
+        opened = increment.open_below(base, data.target.model_config, context)
         applied = apply_methods(opened.model, opened.new, recipe, context)
     increment.kind(applied.inserted, recipe.save)
     for sentence in opened.notes:
@@ -127,11 +123,7 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
 
 def measured(data: Prepared) -> list[str]:
     """Names of the metrics of the validation rows; none where there are no such rows."""
-    if "validation" not in data.rows:
-        return []
-    targets = data.rows["validation"].targets
-    labels = int(data.target.model_config["num_labels"])
-    return list(data.target.metrics(targets, np.full((len(targets), labels), 1 / labels, dtype=np.float32)))
+    return data.target.judge.measurable(data.rows["validation"].targets) if "validation" in data.rows else []
 
 
 def _recompute(model: nn.Module) -> None:
@@ -206,7 +198,7 @@ def _augmented(ready: Ready, console: Console) -> AugmentedFeed:
     values = ready.data.values("train", rows.numbers)
     for one in recipe.data.augment:
         with console.bar(f"Augmentation {one.name}", len(rows)) as advance:
-            one.ready(values[ready.data.found.text], advance)
+            one.ready([text for column in values.column_names for text in values[column]], advance)
     return AugmentedFeed(rows, ready.modality, values, recipe.data.augment, recipe.seed)
 
 
@@ -226,6 +218,7 @@ def make_job(ready: Ready, accelerator: Accelerator, console: Console | None = N
         stages=ready.applied.stages,
         trained=ready.applied.trained,
         held={name: feed for name, feed in feeds.items() if name in CHOSEN_ON},
+        monitor=ready.recipe.train.monitor or ready.data.target.judge.monitor,
     )
     enter(job, 0)
     return job

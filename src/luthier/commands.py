@@ -212,21 +212,15 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def _print_scores(run: Any, on: str) -> None:
-    from luthier.evaluate.metrics import FIGURES
-
-    result = run.evaluate(on)
-    rows = [
-        [
-            FIGURES[name].title.format(positive=run.target.labels[-1]),
-            f"{value:.4f}",
-            _interval(result.intervals.get(name)),
-            _number(result.majority.get(name)),
-        ]
-        for name, value in result.metrics.items()
-    ]
-    print_table(
-        f"{run.path}: {result.rows:,} rows of {on}", ["figure", "value", "95 % interval", "majority class"], rows
-    )
+    result, figures = run.evaluate(on), run.target.judge.figures
+    headings, rows = ["figure", "value", "95 % interval"], []
+    for name, value in result.metrics.items():
+        rows.append([figures[name].title, f"{value:.4f}", _interval(result.intervals.get(name))])
+        if result.baseline:
+            rows[-1].append(_number(result.baseline.figures.get(name)))
+    if result.baseline:
+        headings.append(result.baseline.name)
+    print_table(f"{run.path}: {result.rows:,} rows of {on}", headings, rows)
     if on == "validation" and run.data["held_out"] == "validation":
         print(
             "These rows also chose the best epoch, so the scores lean to the good side; "
@@ -243,31 +237,34 @@ def _number(value: float | None) -> str:
 
 
 def _print_predictions(run: Any, texts: Sequence[str]) -> None:
-    rows = [
-        [text, _label(answer.label), f"{answer.confidence:.3f}"]
-        for text, answer in zip(texts, run.predict(texts), strict=True)
-    ]
-    print_table("Predictions", ["text", "predicted", "confidence"], rows)
+    answers = run.predict(texts)
+    sure = [[] if one.confidence is None else [f"{one.confidence:.3f}"] for one in answers]
+    rows = [[text, _label(one.label), *cell] for text, one, cell in zip(texts, answers, sure, strict=True)]
+    print_table("Predictions", ["text", "predicted", *(["confidence"] if any(sure) else [])], rows)
 
 
 def _label(label: Any) -> str:
-    return ", ".join(map(str, label)) or "(none)" if isinstance(label, list) else str(label)
+    if isinstance(label, dict):
+        return ", ".join(f"{name} {_label(value)}" for name, value in label.items())
+    if isinstance(label, list):
+        return ", ".join(map(_label, label)) or "(none)"
+    return f"{label:.4g}" if isinstance(label, float) else str(label)
 
 
 def _print_splits(facts: Mapping[str, Any]) -> None:
     splits = facts["splits"]
     rows = [
-        [name, f"{part['rows']:,}", part["length"]["median"], part["length"]["max"], _cut(part)]
+        [name, f"{part['rows']:,}", part["length"]["median"], part["length"]["max"], _cut(part, facts["unit"])]
         for name, part in splits.items()
     ]
-    print_table("Rows", ["split", "rows", "median tokens", "most", "too long"], rows)
+    print_table("Rows", ["split", "rows", f"median {facts['unit']}", "most", "too long"], rows)
     labels = list(splits["train"]["labels"])
     counts = [[label, *(f"{part['labels'][label]:,}" for part in splits.values())] for label in labels[:SHOWN_CLASSES]]
     print_table("Labels", ["label", *splits], counts)
     if len(labels) > SHOWN_CLASSES:
         print(f"and {len(labels) - SHOWN_CLASSES} labels more")
     if facts["bad_rows"]["rows"]:
-        print(f"Left out, without text or label: {_bad(facts['bad_rows'])}")
+        print(f"Left out, because they cannot be used: {_bad(facts['bad_rows'])}")
 
 
 def _bad(report: Mapping[str, Any]) -> str:
@@ -276,8 +273,6 @@ def _bad(report: Mapping[str, Any]) -> str:
     return f"{report['rows']:,} of the rows: {', '.join(shown)}{', ...' if report['rows'] > len(shown) else ''}"
 
 
-def _cut(part: Mapping[str, Any]) -> str:
+def _cut(part: Mapping[str, Any], unit: str) -> str:
     too_long = part["too_long"]
-    return (
-        f"{too_long['rows']} rows, {too_long['tokens']} tokens ({too_long['action']})" if too_long["rows"] else "none"
-    )
+    return f"{too_long['rows']} rows, {too_long['lost']} {unit} ({too_long['action']})" if too_long["rows"] else "none"

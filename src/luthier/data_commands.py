@@ -23,14 +23,16 @@ def preview(path: Path, overrides: list[str], rows: int, epochs: int) -> None:
         )
     data = prepare(recipe)
     table = data.tables["train"]
-    texts = list(table.rows[data.found.text])
+    columns = [list(table.rows[column]) for column in data.found.inputs]
     for one in chosen:
-        one.ready(texts)
-    for place in range(min(rows, len(texts))):
+        one.ready([text for column in columns for text in column])
+    for place in range(min(rows, len(table.labels))):
         number = int(table.numbers[place])
-        print(f"row {number + 1} ({table.labels[place]}): {texts[place]}")
+        texts = [column[place] for column in columns]
+        print(f"row {number + 1} ({table.labels[place]}): {' | '.join(texts)}")
         for epoch in range(epochs):
-            print(f"  epoch {epoch + 1}: {augment(chosen, texts[place], recipe.seed, epoch, number)}")
+            made = [augment(chosen, text, recipe.seed, epoch, number, at) for at, text in enumerate(texts)]
+            print(f"  epoch {epoch + 1}: {' | '.join(made)}")
 
 
 def write_review(run: Path, to: str, file: Path, limit: int) -> None:

@@ -17,16 +17,19 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor, nn
+from torch.nn import functional
 
 from luthier import hardware
 from luthier.data import encode, fingerprint
 from luthier.data.batches import EncodedFeed, Feed
-from luthier.errors import TrainError
+from luthier.data.labels import Found
+from luthier.errors import ModelError, TrainError
 from luthier.increment import open_below
+from luthier.inputs import Asked, entrance
 from luthier.methods import Context
 from luthier.modalities import Modality
-from luthier.modalities.text import Text
-from luthier.models.open import Base, architecture, open_tokenizer, positions
+from luthier.models.anatomy import base_of
+from luthier.models.open import Base, architecture
 from luthier.models.quick import quicken
 from luthier.training import keeping
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
@@ -38,8 +41,8 @@ POOLING = "mean"
 def embed(
     base: Base,
     table: datasets.Dataset,
-    text: str,
-    max_length: int | None = None,
+    found: Found,
+    max_length: float | None = None,
     device: hardware.DeviceChoice = "auto",
     advance: Callable[[int], None] = lambda rows: None,
 ) -> np.ndarray:
@@ -48,8 +51,8 @@ def embed(
     Args:
         base: from `models.find`.
         table: the rows.
-        text: name of the column to read.
-        max_length: tokens of the longest row that is read whole, as `data.max_length`; longer ones are cut.
+        found: the columns to read, and what they hold.
+        max_length: as `data.max_length`; longer rows are cut.
         device: as in the recipe.
         advance: told how many rows are done, for a progress bar; not called for rows that are in the cache.
 
@@ -60,16 +63,16 @@ def embed(
         ModelError: the model cannot be opened.
         TrainError: neither the disk nor memory has room for the vectors.
     """
-    config, tokenizer = architecture(base), open_tokenizer(base)
-    modality = Text(tokenizer, max_length, positions(config))
-    content = fingerprint.of_dataset(table.select_columns([text]))
-    width: int = config.get_text_config().hidden_size
+    opening = entrance(found.medium, Asked(base, limit=max_length))
+    config, modality = architecture(base, opening.context.head), opening.modality
+    content = fingerprint.of_dataset(table.select_columns([found.compared]))
+    width = _width(config)
     key, sizes = _key(base, config, modality, content), [(len(table) * width, torch.float32)]
     kept = keeping.find(key, sizes)
     if kept is None:
-        feed = _feed(table, text, modality, content)
+        feed = _feed(table, found.inputs, modality, content)
         on = hardware.device(device)
-        network = _open(base, Context(tokenizer)).to(on)
+        network = _open(base, opening.context).to(on)
         kept = keeping.make(
             key, sizes, _place(sizes, len(table)), lambda new: _fill(new[0].view(-1, width), network, feed, on, advance)
         )
@@ -80,15 +83,15 @@ def embed(
 
 def _open(base: Base, context: Context) -> nn.Module:
     """The base without its head, in evaluation mode; of an encoder and decoder only the encoder."""
-    whole: Any = open_below(base, {}, context, words=False).model
-    body = whole.get_encoder() if whole.config.is_encoder_decoder else whole.base_model
+    whole: Any = open_below(base, {}, context).model
+    body = whole.get_encoder() if whole.config.is_encoder_decoder else base_of(whole)
     network: nn.Module = quicken(body)
     return network.eval()
 
 
-def _feed(table: datasets.Dataset, text: str, modality: Modality, content: str) -> Feed:
+def _feed(table: datasets.Dataset, columns: Sequence[str], modality: Modality, content: str) -> Feed:
     numbers = np.arange(len(table))
-    return EncodedFeed(encode.encode(table, text, np.zeros(len(table)), numbers, modality, content), modality)
+    return EncodedFeed(encode.encode(table, columns, np.zeros(len(table)), numbers, modality, content), modality)
 
 
 def _key(base: Base, config: Any, modality: Modality, content: str) -> str:
@@ -124,11 +127,40 @@ def _fill(vectors: Tensor, network: nn.Module, feed: Feed, on: torch.device, adv
     for group in sorted_groups(feed.lengths, TOKENS_PER_CALL):
         inputs = {name: value.to(on) for name, value in feed.inputs(group).items()}
         hidden = network(**inputs).last_hidden_state
-        vectors[torch.from_numpy(group)] = _mean(hidden, inputs["attention_mask"]).float().cpu()
+        vectors[torch.from_numpy(group)] = _mean(hidden, inputs.get("attention_mask")).float().cpu()
         advance(len(group))
 
 
-def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
-    """Mean over real positions: (rows, positions, width) and (rows, positions) to (rows, width)."""
+def _mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over positions that are no padding: (rows, positions, width), or (rows, width, height, width) of images, to (rows, width).
+
+    A mask of raw samples is brought to the positions that the network makes of them.
+    """
+    if hidden.dim() == 4:
+        return hidden.mean(dim=(2, 3))
+    if mask is None:
+        return hidden.mean(dim=1)
+    if mask.shape[1] != hidden.shape[1]:
+        mask = functional.interpolate(mask[:, None].float(), size=hidden.shape[1], mode="nearest")[:, 0]
     weights = mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+WIDTHS = ("hidden_size", "hidden_dim", "hidden_sizes")
+"""What configurations call the width of what a network puts out; of several the last is meant."""
+
+
+def _width(config: Any) -> int:
+    """Numbers of a vector.
+
+    Raises:
+        ModelError: the configuration does not say it.
+    """
+    said = config.get_text_config()
+    for name in WIDTHS:
+        width = getattr(said, said.attribute_map.get(name, name), None)
+        if width is not None:
+            return int(width[-1] if isinstance(width, list | tuple) else width)
+    raise ModelError(
+        f"A model of the kind {config.model_type} does not say how wide its output is, so rows cannot become vectors with it."
+    )

@@ -25,10 +25,12 @@ from luthier.errors import ModelError, RecipeError
 from luthier.methods import Context, Method
 from luthier.models.anatomy import examine, parameters_of
 from luthier.models.find import RECORD
+from luthier.models.heads import WORDS
 from luthier.models.insert import Inserted, insert_all
 from luthier.models.open import Base, Opened, find, head_note, open_model
 from luthier.models.quiet import quiet
 from luthier.models.save import adapter_holds_all, load_trained_state, save_adapter, save_whole, trained_state
+from luthier.models.shorten import shorten
 from luthier.recipe.schema import AnyMethod
 
 WEIGHTS = "increment.safetensors"
@@ -115,7 +117,8 @@ def reopen(folder: Base, record: Record, config: Mapping[str, Any], context: Con
     """
     below = folder if record.base is None else _found(folder, record)
     words = any(method.words for method in record.methods)
-    opened = (open_below if record.base else _plain)(below, config, context, words)
+    context = replace(context, head=WORDS) if words else context
+    opened = (open_below if record.base else _plain)(below, config, context)
     opened.model.requires_grad_(False)
     anatomy = examine(opened.model, opened.new)
     if words:
@@ -129,7 +132,7 @@ def reopen(folder: Base, record: Record, config: Mapping[str, Any], context: Con
 def open_saved(folder: Base, record: Record | None, config: Mapping[str, Any], context: Context) -> Opened:
     """A saved model as it answers, with everything folded into its weights that can be; arguments as in `reopen`."""
     if record is None:
-        return _plain(folder, config, context, words=False)
+        return _plain(folder, config, context)
     opened = reopen(folder, record, config, context)
     model = opened.model
     for method in reversed(record.methods):
@@ -137,7 +140,7 @@ def open_saved(folder: Base, record: Record | None, config: Mapping[str, Any], c
     return Opened(model, (), opened.notes)
 
 
-def open_below(base: Base, config: Mapping[str, Any], context: Context, words: bool) -> Opened:
+def open_below(base: Base, config: Mapping[str, Any], context: Context) -> Opened:
     """The model to start from: plain, or an earlier run's, with what its methods had inserted folded into the weights.
 
     Raises:
@@ -146,7 +149,7 @@ def open_below(base: Base, config: Mapping[str, Any], context: Context, words: b
     folder = Path(base.location)
     record = read(folder) if folder.is_dir() else None
     if record is None or record.base is None:
-        return _plain(base, config, context, words)
+        return _plain(base, config, context)
     lasting = [method.name for method in record.methods if method.lasting]
     if lasting:
         raise ModelError(
@@ -158,7 +161,7 @@ def open_below(base: Base, config: Mapping[str, Any], context: Context, words: b
         return open_saved(base, record, config, context)
     own = {key: getattr(saved, key) for key in config}
     return _with_new_head(
-        base, open_saved(base, record, own, context).model, open_below(_found(base, record), config, context, words)
+        base, open_saved(base, record, own, context).model, open_below(_found(base, record), config, context)
     )
 
 
@@ -170,8 +173,11 @@ def _with_new_head(base: Base, tuned: nn.Module, fresh: Opened) -> Opened:
     return Opened(fresh.model, tuple(sorted(head)), (head_note(base, tuned.config),))
 
 
-def _plain(base: Base, config: Mapping[str, Any], context: Context, words: bool) -> Opened:
-    return open_model(base, config, context.tokenizer.pad_token_id if context.tokenizer else None, words)
+def _plain(base: Base, config: Mapping[str, Any], context: Context) -> Opened:
+    opened = open_model(base, config, context.tokenizer.pad_token_id if context.tokenizer else None, context.head)
+    if context.positions is not None:
+        shorten(opened.model, context.positions)
+    return opened
 
 
 def _save_increment(model: nn.Module, inserted: Sequence[Inserted], trained: Collection[str], folder: Path) -> None:

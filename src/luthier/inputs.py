@@ -1,17 +1,61 @@
-"""What a model reads, once methods have taken their share of its input."""
+"""What a model reads: the modality for a kind of data, once methods have taken their share of its input."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
 from luthier.errors import RecipeError
 from luthier.methods import Context, Method
+from luthier.modalities import Modality
 from luthier.modalities.text import Text
+from luthier.models.find import Base
+from luthier.models.heads import WORDS
+from luthier.models.open import architecture, open_processor, open_tokenizer, positions
 
 SHORTEST = 4
 """Tokens that must be left for the text."""
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """How rows get into a network."""
+
+    context: Context
+    modality: Modality
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of an entrance."""
+
+    base: Base
+    labels: tuple[str, ...] = ()
+    """Names of what is to be predicted."""
+    methods: Sequence[Method] = ()
+    """Which may add positions (prompts) or write something around the text (cloze)."""
+    limit: float | None = None
+    """`data.max_length`, or of audio the longest recording."""
+    head: str = ""
+    """Which head the network gets, a key of `models.heads.HEADS`; empty for that of the medium."""
+    saved: bool = False
+    """Whether the model is one that training has saved, and `limit` is what it was trained with."""
+
+
+def entrance(medium: str, asked: Asked) -> Entrance:
+    """Open what makes a model's input of raw rows.
+
+    Args:
+        medium: what rows are, a key of `ENTRANCES`.
+        asked: of which model, for what.
+
+    Raises:
+        ModelError: the model does not read such rows.
+        RecipeError: nothing is left for the text, or the limit does not fit.
+    """
+    return ENTRANCES[medium](asked)
 
 
 def text_of(
@@ -33,10 +77,84 @@ def text_of(
     Raises:
         RecipeError: nothing is left for the text.
     """
+    templates = (method.template(context) for method in methods)
+    return Text(tokenizer, max_length, _left(methods, positions), next(filter(None, templates), None))
+
+
+def _left(methods: Sequence[Method], positions: int | None) -> int | None:
+    """Positions that methods leave for the text."""
     taken = {method.name: method.tokens for method in methods if method.tokens}
     left = None if positions is None else positions - sum(taken.values())
     if left is not None and left < SHORTEST:
         said = " and ".join(f"{name} takes {tokens}" for name, tokens in taken.items())
         raise RecipeError(f"method {said} of the {positions} positions of this model, which leaves none for the text.")
-    templates = (method.template(context) for method in methods)
-    return Text(tokenizer, max_length, left, next(filter(None, templates), None))
+    return left
+
+
+def _text(asked: Asked) -> Entrance:
+    head = WORDS if any(method.words for method in asked.methods) else asked.head or "text"
+    readable = None if asked.saved else positions(architecture(asked.base, head))
+    tokenizer = open_tokenizer(asked.base)
+    context = Context(tokenizer, asked.labels, head)
+    return Entrance(context, text_of(tokenizer, context, asked.methods, _whole(asked.limit), readable))
+
+
+def _tokens(asked: Asked) -> Entrance:
+    from luthier.modalities.tokens import Tokens
+
+    written = [method.name for method in asked.methods if method.words]
+    if written:
+        raise RecipeError(f"method {written[0]} answers once for a whole text, and this task tags each of its tokens.")
+    readable = None if asked.saved else positions(architecture(asked.base, "tokens"))
+    tokenizer = open_tokenizer(asked.base)
+    left = _left(asked.methods, readable)
+    return Entrance(Context(tokenizer, asked.labels, "tokens"), Tokens(tokenizer, _whole(asked.limit), left))
+
+
+def _image(asked: Asked) -> Entrance:
+    from luthier.modalities.image import Image
+
+    context = _perceiving(asked, "image")
+    return Entrance(context, Image(open_processor(asked.base, "image"), _whole(asked.limit)))
+
+
+def _audio(asked: Asked) -> Entrance:
+    from luthier.modalities.audio import Audio
+
+    context = _perceiving(asked, "audio")
+    modality = Audio(open_processor(asked.base, "audio"), asked.limit)
+    return Entrance(replace(context, positions=modality.positions), modality)
+
+
+def _perceiving(asked: Asked, medium: str) -> Context:
+    """The context of a network that reads no text.
+
+    Raises:
+        ModelError: the network does not read such rows.
+        RecipeError: a method writes text around the input.
+    """
+    speaking = [method.name for method in asked.methods if method.tokens or method.words]
+    if speaking:
+        raise RecipeError(f"method {speaking[0]} puts tokens beside a text, and these rows are {medium}s.")
+    head = asked.head or medium
+    architecture(asked.base, head)
+    return Context(None, asked.labels, head)
+
+
+def _whole(limit: float | None) -> int | None:
+    """A limit in tokens or pixels.
+
+    Raises:
+        RecipeError: it is no whole number.
+    """
+    if limit is not None and (limit != int(limit) or limit < SHORTEST):
+        raise RecipeError(f"data.max_length must be a whole number from {SHORTEST} here; got {limit:g}.")
+    return None if limit is None else int(limit)
+
+
+ENTRANCES: Mapping[str, Callable[[Asked], Entrance]] = {
+    "text": _text,
+    "tokens": _tokens,
+    "image": _image,
+    "audio": _audio,
+}

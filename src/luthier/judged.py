@@ -45,7 +45,7 @@ def judge_labels(data: Prepared, recipe: Recipe, base: Base, console: Console) -
         return
     table = data.tables["train"]
     with console.bar("Vectors of the base model", len(table.labels)) as advance:
-        vectors = embed(base, table.rows, data.found.text, recipe.data.max_length, recipe.train.device, advance)
+        vectors = embed(base, table.rows, data.found, data.limit, recipe.train.device, advance)
     groups = table.alike if len(table.alike) else None
     found = mislabeled.find(vectors, table.labels, groups, table.numbers, recipe.seed)
     treated = mislabeled.treat(found.suspects, table.labels, how)
@@ -81,7 +81,7 @@ def _learn_again(data: Prepared, recipe: Recipe) -> None:
 def _shift(data: Prepared, recipe: Recipe, base: Base, vectors: np.ndarray) -> dict[str, Any]:
     """Whether the test rows are like the training rows; of copies one counts."""
     train, test = data.tables["train"], data.tables["test"]
-    others = embed(base, test.rows, data.found.text, recipe.data.max_length, recipe.train.device)
+    others = embed(base, test.rows, data.found, data.limit, recipe.train.device)
     return shift.compare(
         "test", vectors[train.firsts], others[test.firsts], (train.labels, test.labels), recipe.seed
     ).facts

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import datasets
 
-from luthier.data import shift, source
+from luthier.data import cells, looked, shift, source
 from luthier.data.columns import column_of
+from luthier.data.labels import Found
 from luthier.data.normal import normal
 from luthier.embed import embed
 from luthier.models.open import find
@@ -37,20 +39,27 @@ def against(run: Run, file: str, advance: Advance = lambda rows: None) -> shift.
     kept = table.pick(table.firsts)
     base = find(recipe.model, recipe.revision, recipe.trust_remote_code)
     texts, labels = _rows(file, columns, recipe.data)
-    others = datasets.Dataset.from_dict({data.found.text: list({normal(text): text for text in texts}.values())})
+    others = _distinct(texts, data.found)
     training, later = (
-        embed(base, rows, data.found.text, recipe.data.max_length, recipe.train.device, advance)
-        for rows in (kept.rows, others)
+        embed(base, rows, data.found, data.limit, recipe.train.device, advance) for rows in (kept.rows, others)
     )
     known = (list(table.labels), list(labels)) if labels is not None else None
     return shift.compare(Path(file).name, training, later, known, recipe.seed)
 
 
-def _rows(file: str, columns: dict[str, Any], options: Data) -> tuple[list[str], Sequence[Any] | None]:
-    """Texts, and labels where the file has them."""
+def _distinct(values: Sequence[Any], found: Found) -> datasets.Dataset:
+    """Rows of which no two say the same."""
+    columns = cells.split({normal(cells.joined(value)): value for value in values}.values(), found.inputs)
+    rows = datasets.Dataset.from_dict(columns)
+    return looked.look({"later": rows}, replace(found, content="")).splits["later"]
+
+
+def _rows(file: str, columns: dict[str, Any], options: Data) -> tuple[list[Any], Sequence[Any] | None]:
+    """Inputs, and labels where the file has them."""
     wanted = columns["label"] if isinstance(columns["label"], list) else [columns["label"]]
     rows = next(iter(source.read(Data(files=file, encoding=options.encoding)).splits.values()))
     if set(wanted) <= set(rows.column_names) and any(value for name in wanted for value in column_of(rows, name, file)):
         return labelled_rows(file, columns, options)
-    texts = column_of(rows, columns["text"], file)
-    return [text for text in texts if text and text.strip()], None
+    read = cells.read_by(columns)
+    values = cells.values({name: column_of(rows, name, file) for name in read}, read)
+    return [value for value in values if cells.joined(value).strip()], None

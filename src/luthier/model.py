@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from luthier import hardware, increment
-from luthier.inputs import text_of
-from luthier.methods import Context
-from luthier.models.open import Base, open_tokenizer
+from luthier.evaluate.judge import PerRow
+from luthier.evaluate.predict import in_order, off_device
+from luthier.inputs import Asked, entrance
+from luthier.models.open import Base
 from luthier.models.quick import quicken
+from luthier.objectives import inputs_of
 from luthier.tasks import Target
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 
@@ -24,28 +26,36 @@ class Model:
     Args:
         folder: Hugging Face folder, as training saved it.
         target: what it predicts.
-        max_length: tokens of the longest row that is read whole.
+        max_length: the longest row that is read whole, as `Modality.limit` of training.
         device: as in the recipe.
+        medium: what rows are, a key of `inputs.ENTRANCES`.
     """
 
-    def __init__(self, folder: Path, target: Target, max_length: int, device: hardware.DeviceChoice = "auto") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        target: Target,
+        max_length: float,
+        device: hardware.DeviceChoice = "auto",
+        medium: str = "text",
+    ) -> None:
         base = Base(str(folder), str(folder))
-        tokenizer = open_tokenizer(base)
-        context = Context(tokenizer, tuple(target.model_config["id2label"].values()))
         record = increment.read(folder)
+        labels = tuple(target.model_config["id2label"].values())
+        opening = entrance(medium, Asked(base, labels, record.methods if record else (), max_length, saved=True))
         self.target = target
-        self.modality = text_of(tokenizer, context, record.methods if record else (), max_length, None)
+        self.modality = opening.modality
         self.device = hardware.device(device)
-        network = increment.open_saved(base, record, target.model_config, context).model
+        network = increment.open_saved(base, record, target.model_config, opening.context).model
         self.network: Any = quicken(network).to(self.device).eval()
 
     @torch.inference_mode()
-    def score(self, rows: Sequence[str]) -> np.ndarray:
-        """Scores of shape (rows, outputs), in the order of the rows."""
+    def score(self, rows: Sequence[Any]) -> PerRow:
+        """Scores of `Target.scores`, in the order of the rows."""
         encoded = self.modality.encode(rows)
-        scores = np.empty((len(rows), self.target.model_config["num_labels"]), dtype=np.float32)
+        found = []
         for group in sorted_groups(np.asarray(encoded.lengths), TOKENS_PER_CALL):
             columns = {name: [values[index] for index in group] for name, values in encoded.columns.items()}
             batch = {name: value.to(self.device) for name, value in self.modality.collate(columns).items()}
-            scores[group] = self.target.scores(self.network(**batch).logits).cpu().numpy()
-        return scores
+            found.append((group, off_device(self.target.scores(self.network(**inputs_of(batch)).logits, batch))))
+        return in_order(found)

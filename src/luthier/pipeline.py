@@ -156,7 +156,7 @@ def run_loop(folder: RunFolder, job: Job, ready: Ready, state: State, console: C
                 scores = scorer(rows, advance)
             return scores, ready.data.target.metrics(rows.targets, scores.probabilities)
 
-        around.append(callbacks.Validate(measure, job.settings, writer, console.say))
+        around.append(callbacks.Validate(measure, job.settings, writer, console.say, ready.data.target.judge))
     around += [callbacks.Interrupt(), callbacks.Save(checkpoints)]
     with quiet(), console.training() as bar:
         fit(job, state, [*around, callbacks.Progress(bar)])

@@ -25,7 +25,7 @@ Rows = list[dict[str, Any]]
 def write(
     output: Path, tables: Sequence[datasets.Dataset], predict: Callable[[Sequence[Any]], list[Prediction]], text: str
 ) -> int:
-    """Write every row with `predicted` and `confidence` beside its own columns; returns how many.
+    """Write every row with `predicted` and, where there is one, `confidence` beside its own columns; returns how many.
 
     Raises:
         DataError: the ending of `output` is none of .csv, .jsonl and .parquet.
@@ -50,11 +50,15 @@ def _answered(
             chunk = table[start : start + CHUNK]
             answers = predict(chunk[text])
             rows = [dict(zip(chunk, values, strict=True)) for values in zip(*chunk.values(), strict=True)]
-            yield [
-                row | {"predicted": answer.label, "confidence": round(answer.confidence, 4)}
-                for row, answer in zip(rows, answers, strict=True)
-            ]
+            yield [row | _columns(answer) for row, answer in zip(rows, answers, strict=True)]
             advance(len(rows))
+
+
+def _columns(answer: Prediction) -> dict[str, Any]:
+    sure = {} if answer.confidence is None else {"confidence": round(answer.confidence, 4)}
+    if isinstance(answer.label, dict):
+        return {f"predicted {name}": value for name, value in answer.label.items()} | sure
+    return {"predicted": answer.label} | sure
 
 
 def _csv(output: Path, chunks: Iterator[Rows]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from luthier.data import clean, columns, fingerprint, odd, source
+from luthier.data import cells, clean, columns, fingerprint, looked, source
 from luthier.data.changes import SHOWN, Change, summary
 from luthier.data.divided import divide
 from luthier.data.encode import Rows, encode, limit_rows
@@ -38,13 +38,15 @@ class Prepared:
     changes: list[Change] = field(default_factory=list)
     """Rows that were removed or relabelled on the way."""
     rows: dict[str, Rows] = field(default_factory=dict)
+    limit: float | None = None
+    """`data.max_length`, or of audio the seconds of the longest recording."""
 
     def values(self, split: str, numbers: np.ndarray) -> datasets.Dataset:
-        """The raw column that the model reads, of some rows by their numbers in the source."""
+        """The raw columns that the model reads, of some rows by their numbers in the source."""
         table = self.tables[split]
         order = np.argsort(table.numbers)
         places = order[np.searchsorted(table.numbers, numbers, sorter=order)]
-        return table.rows.select(places).select_columns([self.found.text])
+        return table.rows.select(places).select_columns(list(self.found.inputs))
 
     @property
     def held_out(self) -> str:
@@ -65,15 +67,17 @@ def prepare(recipe: Recipe, console: Console | None = None) -> Prepared:
     console = console or Console(quiet=True)
     with console.status("Reading the data"):
         read = source.read(recipe.data)
-    found = columns.infer(next(iter(read.splits.values())), recipe.data.columns)
-    cleaned, bad, changes = _clean(read.splits, found, recipe.data)
+    found = columns.infer(next(iter(read.splits.values())), recipe.data.columns, recipe.task.labels)
+    seen = looked.look(read.splits, found)
+    found = seen.found
+    cleaned, bad, changes = _clean(seen, recipe.data)
     recipe.task.learn(
         next(iter(cleaned.values())).labels
     )  # no target yet: says what is wrong before the division stumbles over it
-    settled, more, repeated = settle(cleaned, found.text, recipe.data, console)
+    settled, more, repeated = settle(cleaned, found, recipe.data, console)
     with console.status("Dividing the rows"):
-        divided = divide(settled, found.text, recipe.data, recipe.seed)
-        guarded = guard(divided.tables, found.text, recipe.data)
+        divided = divide(settled, found.compared, recipe.data, recipe.seed)
+        guarded = guard(divided.tables, found, recipe.data)
     changes += [*more, *guarded.changes]
     tables = guarded.tables
     target = recipe.task.learn(tables["train"].labels)
@@ -85,13 +89,15 @@ def prepare(recipe: Recipe, console: Console | None = None) -> Prepared:
         "annotation": {
             name: [one["annotation"] for one in parts if one.get("annotation")] for name, parts in read.files.items()
         },
-        "fingerprint": fingerprint.of(read.splits),
-        "columns": {"text": found.text, "label": found.label, "separator": found.separator, "why": found.why},
+        "fingerprint": fingerprint.of(seen.compared),
+        "columns": {
+            **{key: getattr(found, key) for key in ("text", "also", "label", "separator", "medium", "kind", "why")},
+        },
         "target": target.facts,
         "splits": {name: {"rows": len(table.labels)} for name, table in tables.items()},
         "split": divided.how,
         "bad_rows": bad,
-        "odd": [one.sentence for data in read.splits.values() for one in odd.find(data, found.text)],
+        "odd": seen.odd,
         "duplicates": repeated,
         "leakage": guarded.facts,
         "changes": summary(changes),
@@ -99,57 +105,52 @@ def prepare(recipe: Recipe, console: Console | None = None) -> Prepared:
         "notes": [*read.notes, *filter(None, [repeated.get("note")])],
         "warnings": [*divided.warnings, *guarded.warnings, *_warnings(held_out)],
     }
-    return Prepared(target, tables, found, facts, changes)
+    return Prepared(target, tables, found, facts, changes, limit=recipe.data.max_length or seen.longest)
 
 
 def encode_all(prepared: Prepared, modality: Modality, options: Data) -> None:
     """Encode every split, apply `too_long`, and complete the facts with labels and lengths."""
-    prepared.facts["max_length"] = modality.limit
+    prepared.facts |= {"max_length": modality.limit, "unit": modality.unit}
     for name, table in prepared.tables.items():
         targets = _targets(prepared.target, name, table)
         key = f"{prepared.facts['fingerprint']}|{fingerprint.of_indices(table.numbers)}|{name}"
-        rows = encode(table.rows, prepared.found.text, targets, table.numbers, modality, key)
-        too_long = rows.too_long() | {
+        rows = encode(table.rows, prepared.found.inputs, targets, table.numbers, modality, key)
+        too_long = rows.too_long(modality) | {
             "action": options.too_long if name == "train" or options.too_long == "error" else "cut"
         }
-        prepared.rows[name] = limit_rows(rows, name, str(too_long["action"]), modality.limit)
+        prepared.rows[name] = limit_rows(rows, name, str(too_long["action"]), modality)
         prepared.facts["splits"][name] |= {
             "labels": prepared.target.count(targets),
-            "length": _lengths(rows.full_lengths),
+            "length": _lengths(modality.sizes(rows.full_lengths)),
             "too_long": too_long,
             "unknown": round(modality.unknown(rows.take(_spread(len(rows)))), 4),
         }
     _check_left(prepared)
 
 
-def _clean(
-    splits: Mapping[str, datasets.Dataset], found: columns.Found, options: Data
-) -> tuple[dict[str, Table], dict[str, Any], list[Change]]:
+def _clean(seen: looked.Looked, options: Data) -> tuple[dict[str, Table], dict[str, Any], list[Change]]:
     tables: dict[str, Table] = {}
     changes: list[Change] = []
-    for name, data in splits.items():
-        labels = columns.labels(data, found)
-        kept, bad = clean.find(data, found.text, labels, name, options.bad_rows)
+    for name, data in seen.splits.items():
+        labels = columns.labels(data, seen.found)
+        kept, bad = clean.find(seen.unusable[name], labels, name, options.bad_rows)
         tables[name] = Table(data.select(kept), [labels[index] for index in kept], kept)
         changes += [Change(name, row, "removed", "bad_rows", reason) for row, reason in bad]
     examples = [{"split": one.split, "row": one.row, "reason": one.reason} for one in changes[:SHOWN]]
     return tables, {"rows": len(changes), "examples": examples}, changes
 
 
-def labelled_rows(file: str, found: Mapping[str, Any], options: Data) -> tuple[list[str], list[Any]]:
-    """Texts and labels of another file with the columns of a run, for evaluation.
+def labelled_rows(file: str, found: Mapping[str, Any], options: Data) -> tuple[list[Any], list[Any]]:
+    """Inputs and labels of another file with the columns of a run, for evaluation.
 
     Raises:
         DataError: the file or one of the columns is not there.
     """
-    given = {key: found[key] for key in ("text", "label", "separator")}
-    data = Data(files=file, columns=given, encoding=options.encoding)
-    splits = source.read(data).splits
-    rows = next(iter(splits.values()))
-    where = columns.infer(rows, data.columns)
+    rows = next(iter(source.read(Data(files=file, encoding=options.encoding)).splits.values()))
+    where = columns.again(rows, found)
     labels = columns.labels(rows, where)
-    kept, _ = clean.find(rows, where.text, labels, file, "drop")
-    return list(rows.select(kept)[where.text]), [labels[index] for index in kept]
+    kept, _ = clean.find(looked.look({"all": rows}, where).unusable["all"], labels, file, "drop")
+    return cells.values(rows.select(kept), where.inputs), [labels[index] for index in kept]
 
 
 def _targets(target: Target, name: str, table: Table) -> np.ndarray:
@@ -173,10 +174,11 @@ def _spread(rows: int) -> np.ndarray:
     return np.unique(np.linspace(0, rows - 1, min(rows, LOOKED_AT)).astype(np.int64))
 
 
-def _lengths(lengths: np.ndarray) -> dict[str, int]:
-    if not len(lengths):
+def _lengths(sizes: np.ndarray) -> dict[str, float]:
+    if not len(sizes):
         return {"median": 0, "p95": 0, "max": 0}
-    return {"median": int(np.median(lengths)), "p95": int(np.percentile(lengths, 95)), "max": int(lengths.max())}
+    found = {"median": np.median(sizes), "p95": np.percentile(sizes, 95), "max": sizes.max()}
+    return {name: int(size) if sizes.dtype.kind == "i" else round(float(size), 2) for name, size in found.items()}
 
 
 def _check_left(prepared: Prepared) -> None:

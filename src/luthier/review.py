@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luthier.data.columns import Found
     from luthier.data.exchange.replies import Reply
     from luthier.data.source import Source
-    from luthier.evaluate.metrics import Array
+    from luthier.evaluate.bootstrap import Array
     from luthier.evaluate.records import Records
 
 LIMIT = 100
@@ -206,10 +206,8 @@ def _shown(labels: Sequence[str]) -> str:
 
 def _found(origin: Source, records: Records) -> Found:
     from luthier.data import columns
-    from luthier.recipe.data import Columns
 
-    given = {key: records.data["columns"][key] for key in ("text", "label", "separator")}
-    return columns.infer(next(iter(origin.splits.values())), Columns(**given))
+    return columns.again(next(iter(origin.splits.values())), records.data["columns"])
 
 
 def _row(origin: Source, split: str, row: int, records: Records) -> Mapping[str, Any]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from luthier.errors import DataError, RunError
-from luthier.evaluate import card, intervals, metrics, report
+from luthier.evaluate import card, report
+from luthier.evaluate.judge import Baseline
 from luthier.folder import RunFolder
 from luthier.recipe.data import Data
 from luthier.recipe.reading import read
@@ -35,8 +35,8 @@ class Evaluation:
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     """95 % bootstrap interval of the headline figures."""
-    majority: dict[str, float]
-    """The same figures for always answering the most frequent class of the training rows."""
+    baseline: Baseline | None
+    """One answer to all rows, the best that the training rows suggest, and its figures."""
 
 
 class Run:
@@ -83,18 +83,26 @@ class Run:
         """The saved model, ready to predict."""
         from luthier.model import Model
 
-        return Model(self.path / "model", self.target, self.data["max_length"], self.recipe.train.device)
+        data = self.data
+        return Model(
+            self.path / "model", self.target, data["max_length"], self.recipe.train.device, data["columns"]["medium"]
+        )
 
-    def predict(self, texts: str | Sequence[str]) -> list[Prediction]:
-        """Predict rows of text, in their order; a single text gives a list of one."""
-        rows: list[Any] = list(texts) if isinstance(texts, list | tuple) else [texts]
-        wrong = [type(row).__name__ for row in rows if not isinstance(row, str)]
-        if wrong:
-            raise DataError(f"Run.predict takes a text or a list of texts; got {wrong[0]}.")
-        return self.target.predictions(self.model.score(rows)) if rows else []
+    def predict(self, rows: Any) -> list[Prediction]:
+        """Predict rows, in their order; a single one gives a list of one.
+
+        Args:
+            rows: texts, or paths of images or recordings; a row to tag is a text or a list of its words.
+
+        Raises:
+            DataError: a row is of another type, or its file cannot be read.
+        """
+        given = [self.model.modality.given(row) for row in (rows if isinstance(rows, list | tuple) else [rows])]
+        answers = self.target.predictions(self.model.score(given)) if given else []
+        return [self.target.told(answer, row) for answer, row in zip(answers, given, strict=True)]
 
     def predict_file(self, file: str | Path, output: str | Path) -> int:
-        """Predict every row of a file and write them with `predicted` and `confidence` beside their own columns.
+        """Predict every row of a file and write them with `predicted` and, where there is one, `confidence` beside their own columns.
 
         Args:
             file: any data file that a recipe can name.
@@ -119,13 +127,13 @@ class Run:
             on: `validation` or `test` as divided at training (default: the held-out rows), `train`, or a file of labelled rows.
         """
         on = str(on) or self.data["held_out"]
-        targets, probabilities = self._stored(on) if on in self._scored_splits else self._scored(on)
-        counts = list(self.data["splits"]["train"]["labels"].values())
+        targets, scores = self._stored(on) if on in self._scored_splits else self._scored(on)
+        judge = self.target.judge
         return Evaluation(
             rows=len(targets),
-            metrics=metrics.measure(targets, probabilities),
-            intervals=intervals.intervals(targets, probabilities, seed=self.recipe.seed),
-            majority=metrics.majority(counts, targets, self.data["splits"]["train"]["rows"]),
+            metrics=judge.metrics(targets, scores),
+            intervals=judge.intervals(targets, scores, seed=self.recipe.seed),
+            baseline=judge.baseline(targets, self.data["splits"]["train"]),
         )
 
     def report(self) -> Path:
@@ -138,12 +146,11 @@ class Run:
         file = self.path / "predictions.parquet"
         return set(pq.read_table(file, columns=["split"]).column("split").to_pylist()) if file.is_file() else set()
 
-    def _stored(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        table = pq.read_table(self.path / "predictions.parquet", filters=[("split", "=", split)])
-        targets = self.target.encode(table.column("label").to_pylist())
-        return targets, np.array(table.column("probabilities").to_pylist(), dtype=np.float32)
+    def _stored(self, split: str) -> tuple[Any, Any]:
+        columns = pq.read_table(self.path / "predictions.parquet", filters=[("split", "=", split)]).to_pydict()
+        return self.target.encode(columns["label"]), self.target.restored(columns)
 
-    def _scored(self, on: str) -> tuple[np.ndarray, np.ndarray]:
+    def _scored(self, on: str) -> tuple[Any, Any]:
         from luthier.judged import prepare_judged
         from luthier.prepare import labelled_rows
 
@@ -164,9 +171,9 @@ class Run:
         return name
 
 
-def write_predictions(folder: RunFolder, data: Prepared, scores: dict[str, np.ndarray]) -> None:
-    """Write predictions.parquet: the held-out rows with label, prediction and probabilities."""
-    tables = [_predicted(data, name, probabilities) for name, probabilities in scores.items()]
+def write_predictions(folder: RunFolder, data: Prepared, scores: Mapping[str, Any]) -> None:
+    """Write predictions.parquet: the held-out rows with label, prediction and scores (`Target.stored`)."""
+    tables = [_predicted(data, name, one) for name, one in scores.items()]
     if tables:
         whole = pa.concat_tables(tables, promote_options="permissive")
         folder.require_space(whole.nbytes)
@@ -181,10 +188,11 @@ def write_report(folder: RunFolder) -> None:
     folder.write("README.md", card.card(facts))
 
 
-def _predicted(data: Prepared, split: str, probabilities: np.ndarray) -> pa.Table:
+def _predicted(data: Prepared, split: str, scores: Any) -> pa.Table:
     rows = data.rows[split]
     table = data.tables[split]
-    answers = data.target.predictions(probabilities)
+    answers = data.target.predictions(scores)
+    sure = {"confidence": [answer.confidence for answer in answers]} if answers[0].confidence is not None else {}
     return pa.table(
         {
             "row": pa.array(rows.numbers + 1),
@@ -192,8 +200,7 @@ def _predicted(data: Prepared, split: str, probabilities: np.ndarray) -> pa.Tabl
             data.found.text: pa.array(table.rows[data.found.text][:]),
             "label": pa.array(data.target.decode(rows.targets)),
             "predicted": pa.array([answer.label for answer in answers]),
-            "confidence": pa.array([answer.confidence for answer in answers]),
-            "probabilities": pa.array(list(probabilities.astype(np.float64))),
+            **{name: pa.array(values) for name, values in (sure | data.target.stored(scores)).items()},
         }
     )
 

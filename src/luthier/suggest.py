@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 
 from luthier.data import clean, columns, source
+from luthier.methods import METHODS
 from luthier.recipe.data import Columns, Data
 
 SAMPLE = 20_000
@@ -83,7 +84,7 @@ def _look(path: str) -> Facts:
     first = next(iter(read.splits.values()))
     found = columns.infer(first, Columns())
     labels = columns.labels(first, found)
-    kept, bad = clean.find(first, found.text, labels, next(iter(read.splits)), "drop")
+    kept, bad = clean.find(clean.without_text(first, found.text), labels, next(iter(read.splits)), "drop")
     counts = Counter(one for row in kept for one in (labels[row] if isinstance(labels[row], list) else [labels[row]]))
     sizes = {name: len(rows) for name, rows in read.splits.items()}
     return Facts(path, sizes, found, counts, len(kept), len(bad), _texts(first, found.text, kept), read.notes)
@@ -209,20 +210,31 @@ def _tokens(text: str) -> float:
     return len(CHINESE.findall(text)) + 1.4 * len(CHINESE.sub(" ", text).split()) + 2
 
 
+def _chosen(facts: Facts) -> str:
+    return "head" if facts.rows < FEW else "full"
+
+
 def _method(facts: Facts) -> Iterator[str]:
-    if facts.rows < FEW:
-        yield _line("method: head", f"{facts.rows} rows are few: train the new head only; full tunes everything")
-    else:
-        yield _line("method: full", "all weights; lora needs less memory, head takes seconds")
+    few = f"{facts.rows} rows are few: train the new head only; full tunes everything"
+    usual = "all weights; lora needs less memory, head takes seconds"
+    yield _line(f"method: {_chosen(facts)}", few if facts.rows < FEW else usual)
 
 
 def _train(facts: Facts) -> Iterator[str]:
-    epochs = 20 if facts.rows < FEW else 3 if facts.rows < MANY else 1
-    why = "epochs are cheap: the frozen part is computed once" if facts.rows < FEW else "passes over the training rows"
     yield "train:"
-    yield _line(f"  epochs: {epochs}", why)
+    yield _epochs(facts)
     yield _line("  early_stopping: {patience: 2}", "stop after 2 evaluations without a better f1_macro on validation")
     yield _line("seed: 0", "the same seed gives the same run")
+
+
+def _epochs(facts: Facts) -> str:
+    """The method's own number is said and not set; only for many rows there is another."""
+    method = _chosen(facts)
+    own = METHODS[method].epochs
+    if facts.rows >= MANY:
+        return _line("  epochs: 1", f"enough for so many rows; left out, {method} takes {own}")
+    cheap = "; they are cheap, as the frozen part is computed once" if facts.rows < FEW else ""
+    return _line(f"  # epochs: {own}", f"passes over the training rows that {method} takes by itself{cheap}")
 
 
 def _said(text: Any) -> str:

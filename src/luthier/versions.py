@@ -42,7 +42,7 @@ def manifest(data: Prepared) -> pa.Table:
     for name, table in data.tables.items():
         splits += [name] * len(table.labels)
         rows += (table.numbers + 1).tolist()
-        texts += [mark(text).hex() for text in table.rows[data.found.text]]
+        texts += [mark(text).hex() for text in table.rows[data.found.compared]]
         labels += [json.dumps(label, ensure_ascii=False) for label in table.labels]
     return pa.table({"split": splits, "row": rows, "text": texts, "label": labels})
 
@@ -155,13 +155,13 @@ def _told(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _labelled(table: Table, found: Found) -> datasets.Dataset:
     """The rows with the labels that a run uses, where they were changed."""
-    from luthier.data import columns
+    from luthier.data import columns, looked
     from luthier.data.relabel import relabel
 
     pairs = zip(table.labels, columns.labels(table.rows, found), strict=True)
     changed = {place: label for place, (label, before) in enumerate(pairs) if label != before}
     names = {place: label if isinstance(label, list) else [str(label)] for place, label in changed.items()}
-    return relabel(table.rows, found, names)
+    return relabel(looked.as_read(table.rows), found, names)
 
 
 def _write_stage(recipe: Path, folder: Path, files: Mapping[str, Any]) -> None:

@@ -121,3 +121,22 @@ def test_folds_of_given_files_are_refused(two_files: dict[str, str]) -> None:
         DataError, match=r"^data\.split\.folds divides one file, and the files give the splits already: leave folds out"
     ):
         prepare(read({"data": {"files": two_files, "split": {"folds": 4}}}))
+
+
+def test_rows_drawn_for_a_trial_keep_a_class_that_is_rare_in_training(tmp_path: Path) -> None:
+    """Of the given test rows the class is a tenth: without a training row of it nothing could be encoded."""
+    for name, count, rare in (("train", 400, {17, 230}), ("test", 60, set(range(0, 60, 10)))):
+        labels = ["rare" if row in rare else "ab"[row % 2] for row in range(count)]
+        texts = [f"{name} row {row} tells about number {row * row}" for row in range(count)]
+        pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / f"{name}.csv", index=False)
+    files = {name: str(tmp_path / f"{name}.csv") for name in ("train", "test")}
+    recipe = {"data": {"files": files, "rows": 40, "similarity": None}}
+    for seed in range(4):
+        data = prepare(read({**recipe, "seed": seed}))
+        assert {name: len(one.labels) for name, one in data.tables.items()} == {
+            "train": 36,
+            "validation": 4,
+            "test": 40,
+        }
+        assert data.facts["target"]["labels"] == ["a", "b", "rare"]
+        assert data.target.encode(data.tables["test"].labels).max() == 2

@@ -45,7 +45,7 @@ def tokenizer(tiny_bert: Path) -> Any:
 
 def rows_of(tokenizer: Any, texts: Sequence[str] = TEXTS, limit: int = 6, fingerprint: str = "f") -> Rows:
     table = datasets.Dataset.from_dict({"text": list(texts), "other": list(range(len(texts)))})
-    return encode(table, "text", np.arange(len(texts)), np.arange(len(texts)), Counting(tokenizer, limit), fingerprint)
+    return encode(table, ["text"], np.arange(len(texts)), np.arange(len(texts)), Counting(tokenizer, limit), fingerprint)
 
 
 def test_rows_are_those_of_the_tokenizer(tokenizer: Any) -> None:
@@ -56,7 +56,7 @@ def test_rows_are_those_of_the_tokenizer(tokenizer: Any) -> None:
     assert [row.tolist() for row in rows.take(order)["input_ids"]] == [expected[index] for index in order]
     assert rows.lengths.tolist() == [len(row) for row in expected]
     assert rows.full_lengths.tolist() == [len(row) for row in whole]
-    assert rows.too_long() == {"rows": 1, "tokens": len(whole[2]) - 6}
+    assert rows.too_long(Counting(tokenizer, 6)) == {"rows": 1, "lost": len(whole[2]) - 6}
 
 
 def test_kept_rows_stay_together(tokenizer: Any) -> None:
@@ -72,11 +72,11 @@ def test_an_empty_split_is_possible(tokenizer: Any) -> None:
 
 
 def test_rows_over_the_limit_are_cut_dropped_or_refused(tokenizer: Any) -> None:
-    rows = rows_of(tokenizer)
-    assert limit_rows(rows, "train", "cut", 6) is rows
-    assert limit_rows(rows, "train", "drop", 6).numbers.tolist() == [0, 1, 3]
+    rows, modality = rows_of(tokenizer), Counting(tokenizer, 6)
+    assert limit_rows(rows, "train", "cut", modality) is rows
+    assert limit_rows(rows, "train", "drop", modality).numbers.tolist() == [0, 1, 3]
     with pytest.raises(DataError) as caught:
-        limit_rows(rows, "train", "error", 6)
+        limit_rows(rows, "train", "error", modality)
     assert str(caught.value) == (
         "1 of 4 train rows are longer than max_length 6 (the longest has 10 tokens), and the recipe says too_long: error. Raise "
         "data.max_length, or write too_long: cut or drop."

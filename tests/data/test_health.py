@@ -16,7 +16,7 @@ CLEAN: dict[str, Any] = {
     "labels": {"action": "report", "suspects": [], "sentence": "0 of 900 training rows (0.0%) look mislabelled."},
     "leakage": {"action": "report", "clean": True, "checks": []},
     "max_length": 128,
-    "splits": {"train": {"rows": 900, "labels": {"a": 500, "b": 400}, "too_long": {"rows": 3, "tokens": 9}}},
+    "splits": {"train": {"rows": 900, "labels": {"a": 500, "b": 400}, "too_long": {"rows": 3, "lost": 9}}},
 }
 
 
@@ -34,7 +34,7 @@ def test_clean_data_are_said_to_be_so() -> None:
 TRAIN = CLEAN["splits"]["train"]
 LEAK = {"kind": "exact", "rows": 4, "sentence": "4 of 90 test rows have the same text as a train row."}
 CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
-    "unusable": ({"bad_rows": {"rows": 7}}, "unusable rows", "7 rows have no text or no label and are left out.", ""),
+    "unusable": ({"bad_rows": {"rows": 7}}, "unusable rows", "7 rows cannot be used and are left out.", ""),
     "odd": ({"odd": ["3 rows hold control characters."]}, "odd cells", "3 rows hold control characters.", ""),
     "duplicates": (
         {"duplicates": {"exact": 2, "near": 1, "conflicts": 0, "sentence": "2 rows repeat.", "action": "report"}},

@@ -6,6 +6,7 @@ import datasets
 import pytest
 
 from luthier.data import columns
+from luthier.data.labels import Found, measured, shared
 from luthier.errors import DataError
 from luthier.recipe.data import Columns
 
@@ -105,3 +106,68 @@ def test_a_list_that_cannot_be_read_is_refused() -> None:
         DataError, match=r"column 'label' holds lists, and 'oops' is none; expected one such as \[\"a\", \"b\"\]\."
     ):
         columns.labels(test, columns.infer(train, Columns()))
+
+
+def numbers(column: str | list[str], **cells: list[Any]) -> list[Any]:
+    rows = datasets.Dataset.from_dict({"text": ["a"] * len(next(iter(cells.values()))), **cells})
+    return columns.labels(rows, Found("text", column, None, "numbers", ""))
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["3.5", " -2 ", "1e-3", "+7", "", "  ", None], [3.5, -2.0, 0.001, 7.0, None, None, None]),
+        ([3, 0, None], [3.0, 0.0, None]),
+        ([0.1, float("nan"), 1e20], [0.1, None, 1e20]),
+    ],
+)
+def test_numbers(cells: list[Any], expected: list[Any]) -> None:
+    found = numbers("y", y=cells)
+    assert found == expected
+    assert {type(one) for one in found} == {float, type(None)}
+
+
+def test_several_numbers_a_row_are_named_by_their_columns() -> None:
+    found = numbers(["x", "y"], x=["1", "2", ""], y=[0.5, None, 3.0])
+    assert found == [{"x": 1.0, "y": 0.5}, None, None]
+
+
+def test_class_names_that_are_numbers_are_read_as_them() -> None:
+    features = datasets.Features({"text": datasets.Value("string"), "stars": datasets.ClassLabel(names=["1", "2.5"])})
+    rows = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "stars": [1, 0, -1]}, features=features)
+    assert columns.labels(rows, Found("text", "stars", None, "numbers", "")) == [2.5, 1.0, None]
+
+
+@pytest.mark.parametrize("cell", ["3,5", "1,234", "two", "NA", "nan", "inf", "1_000", "5 stars"])
+def test_what_is_no_number_is_refused_with_its_row(cell: str) -> None:
+    with pytest.raises(DataError) as error:
+        numbers("y", y=["1.5", cell])
+    assert str(error.value) == (
+        f"column 'y', row 2: {cell!r} is no number. The task predicts numbers: write them with digits and a decimal point, as 3.5, and "
+        "leave a cell empty where there is none; for classes write task: classify."
+    )
+
+
+def test_a_yes_is_no_number() -> None:
+    with pytest.raises(DataError, match=r"column 'y', row 1: 'true' is no number"):
+        numbers("y", y=[True, False])
+
+
+def test_rows_with_numbers_are_divided_by_fifths() -> None:
+    numbers = [float(number) for number in range(100)]
+    found = shared(numbers)
+    assert [found.count(fifth) for fifth in range(5)] == [20] * 5
+    assert list(found) == sorted(found)
+    assert measured(numbers)
+    assert shared([{"x": number, "y": 0.0} for number in numbers]) == found
+    assert len(set(shared([1.0] * 50 + [5.0] * 50))) == 2
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], [1, 2], []])
+def test_other_labels_are_divided_by_as_they_are(labels: list[Any]) -> None:
+    assert shared(labels) is labels
+    assert not measured(labels)
+
+
+def test_of_several_labels_each_counts_once() -> None:
+    assert shared([["b", "a", "b"], []]) == [["a", "b"], []]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from luthier.data.changes import as_csv
+from luthier.errors import DataError
 from luthier.prepare import Prepared, prepare
 from luthier.recipe.reading import read
 
@@ -103,3 +105,61 @@ def test_an_id_that_one_file_lacks_is_not_compared(repeating: Path, tmp_path: Pa
     assert (
         "Column 'id' is not in every split, so rows were not compared by group." in grouped.facts["leakage"]["skipped"]
     )
+
+
+def given(folder: Path, **splits: list[tuple[str, str]]) -> dict[str, str]:
+    """Files of these rows."""
+    for name, rows in splits.items():
+        pd.DataFrame(rows, columns=["text", "label"]).to_csv(folder / f"{name}.csv", index=False)
+    return {name: str(folder / f"{name}.csv") for name in splits}
+
+
+ROWS = [(text, "good" if "lovely" in text else "bad") for text in TEXTS]
+
+
+def test_leaking_splits_are_refused_where_the_recipe_says_so(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"similarity": None, "leakage": "error", "split": {"validation": 0}}
+    clean = given(tmp_path, train=ROWS[:18], test=ROWS[18:])
+    assert prepare(read({"data": {"files": clean, **options}})).facts["leakage"]["clean"]
+    leaking = given(tmp_path, train=ROWS, test=[(TEXTS[3].upper(), "bad"), ("something else", "good")])
+    with pytest.raises(DataError, match=r"^The splits leak, so scores would flatter:\n- .*same text as a train row"):
+        prepare(read({"data": {"files": leaking, **options}}))
+    told = prepare(read({"data": {"files": leaking, **options, "leakage": "report"}}))
+    assert not told.facts["leakage"]["clean"]
+    assert told.changes == []
+
+
+def test_dropping_takes_nothing_out_of_a_given_test_file(tmp_path: Path) -> None:
+    held = [ROWS[0], ROWS[0], ROWS[1], (TEXTS[23].upper(), "bad"), (TEXTS[23], "bad")]
+    files = given(tmp_path, train=[*ROWS, ROWS[5], ROWS[6], ROWS[6]], validation=[ROWS[2], ROWS[2]], test=held)
+    data = prepare(read({"data": {"files": files, "similarity": None, "duplicates": "drop"}}))
+    assert list(data.tables["test"].rows["text"]) == [text for text, _ in held]
+    assert list(data.tables["validation"].rows["text"]) == [TEXTS[2], TEXTS[2]]
+    assert list(data.tables["train"].rows["text"]) == TEXTS
+    assert [(one.split, one.row, one.action) for one in data.changes] == [
+        ("train", 25, "removed"),
+        ("train", 26, "removed"),
+        ("train", 27, "removed"),
+    ]
+
+
+def pieces(text: str) -> set[str]:
+    """Pieces of three characters."""
+    return {text[at : at + 3] for at in range(len(text) - 2)}
+
+
+@pytest.mark.parametrize(("similarity", "found"), [(0.8, 1), (0.95, 0)])
+def test_how_alike_texts_must_be_is_what_the_recipe_says(similarity: float, found: int, tmp_path: Path) -> None:
+    pytest.importorskip("rensa")
+    chance = random.Random(0)
+    words = ["".join(chance.choices("abcdefghilmnoprstu", k=7)) for _ in range(400)]
+    texts = [" ".join(words[16 * row : 16 * row + 16]) for row in range(24)]
+    texts.append(f"{texts[0][:-9]} {words[-1]}")
+    one, other = pieces(texts[0]), pieces(texts[-1])
+    assert 0.82 < len(one & other) / len(one | other) < 0.88
+    rows = [(text, "xy"[row % 2]) for row, text in enumerate(texts)]
+    files = given(tmp_path, train=rows)
+    data = prepare(read({"data": {"files": files["train"], "similarity": similarity, "duplicates": "drop"}}))
+    assert data.facts["duplicates"]["near"] == found
+    assert data.facts["duplicates"]["exact"] == 0
+    assert len(labels_of(data)) == 25 - found

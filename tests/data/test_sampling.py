@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from luthier.data.batches import Batches
 from luthier.data.sampling import balance
 from luthier.errors import RecipeError
+from small_jobs import job_of, recipe_for
 
 TARGETS = np.array([0] * 20 + [1] * 3 + [2] * 7)
 
@@ -55,3 +59,28 @@ def test_several_labels_a_row_are_refused() -> None:
         "train.sampling: over needs one class for each row, and these rows have several labels. Leave it out; task.weights: balanced "
         "weighs the labels instead."
     )
+
+
+@pytest.mark.parametrize(("sampling", "each"), [("over", max), ("under", min)])
+def test_a_job_has_the_batches_that_the_recipe_asks_for(
+    sampling: str, each: Callable[[Iterable[int]], int], tiny_bert: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "uneven.csv"
+    lines = [
+        f"the film is {'poor' if row % 5 == 0 else 'good'} {'very ' * (row % 7)},{row % 5 == 0}" for row in range(90)
+    ]
+    file.write_text("\n".join(["text,label", *lines]) + "\n", encoding="utf-8")
+    recipe = recipe_for(tiny_bert, file, tmp_path / "run", {"sampling": sampling})
+    recipe["data"]["duplicates"] = "ignore"
+    job, ready = job_of(recipe)
+    rows = ready.data.rows["train"]
+    there = Counter(rows.targets.tolist())
+    assert there[0] > 3 * there[1]
+    size = 2 * each(there.values())
+    assert job.batches.per_epoch == math.ceil(size / 16)
+    for epoch in range(2):
+        first = epoch * job.batches.per_epoch
+        drawn = np.concatenate([job.batches.at(first + step) for step in range(job.batches.per_epoch)])
+        assert Counter(rows.targets[drawn].tolist()) == {0: size // 2, 1: size // 2}
+    reference = Batches(len(rows), 16, 0, balance(rows.targets, sampling))
+    assert all(job.batches.at(step).tolist() == reference.at(step).tolist() for step in range(12))

@@ -149,7 +149,9 @@ def test_saved_data_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"c was written by save_to_disk and cannot be read: .*Save it again\."):
         source.read(Data(files=str(tmp_path / "c")))
     with pytest.raises(
-        DataError, match=r"a is a folder; a file, or a folder with a single saved dataset, was expected for one split\."
+        DataError,
+        match=r"a is a folder; a file, or a folder with a single saved dataset or with a folder of images or sounds for each class, "
+        r"was expected for one split\.",
     ):
         source.read(Data(files={"train": str(tmp_path / "a")}))
 

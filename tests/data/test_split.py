@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from luthier.data import splits
-from luthier.data.split import Division, draw
+from luthier.data.split import Division, draw, stratified
 from luthier.errors import DataError
 
 RATIOS = [[9, 1], [8, 2], [7, 3], [0.8, 0.2], [8, 1, 1], [0.7, 0.15, 0.15], [1, 1, 1]]
@@ -155,3 +157,63 @@ def test_a_drawn_sample_has_the_size_asked_for_and_the_shares(kind: str, rows: i
 
 def test_a_sample_of_everything_is_everything() -> None:
     assert draw(["a"] * 5, 10, 0).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [150, 300])
+def test_a_sample_to_learn_from_has_a_row_of_every_class(kind: str, rows: int) -> None:
+    labels = labels_of(kind)
+    whole = Counter(labels)
+    for seed in range(5):
+        plain, every = draw(labels, rows, seed), draw(labels, rows, seed, every_label=True)
+        before, after = (Counter(labels[row] for row in picked) for picked in (plain, every))
+        assert np.array_equal(every, np.unique(every))
+        assert len(every) == min(rows, len(labels))
+        assert set(after) == set(whole)
+        assert all(after[label] == 1 for label in whole if not before[label])
+        assert np.array_equal(every, draw(labels, rows, seed, every_label=True))
+        if set(before) == set(whole):
+            assert np.array_equal(plain, every)
+
+
+def test_what_makes_room_for_rare_classes_comes_from_the_largest() -> None:
+    labels = ["a"] * 600 + ["b"] * 380 + [f"rare {row}" for row in range(15)]
+    here = Counter(labels[row] for row in draw(labels, 40, 0, every_label=True))
+    assert sum(here.values()) == 40
+    assert all(here[f"rare {row}"] == 1 for row in range(15))
+    assert abs(here["a"] - here["b"]) <= 1  # from 24 and 15 or so, row by row
+
+
+def test_a_sample_that_is_too_small_for_every_label_is_refused() -> None:
+    labels = labels_of("hundred")
+    with pytest.raises(DataError) as refused:
+        draw(labels, 99, 0, every_label=True)
+    assert str(refused.value) == (
+        "data.rows: 99 rows cannot hold one of each of training's 100 labels, and it needs them. Ask for more rows."
+    )
+    assert {labels[row] for row in draw(labels, 100, 0, every_label=True)} == set(labels)
+
+
+LABEL_LISTS = st.lists(st.lists(st.sampled_from("abcdefgz"), unique=True, max_size=3), min_size=12, max_size=60)
+
+
+@given(LABEL_LISTS, st.integers(0, 5))
+@settings(max_examples=200, deadline=None)
+def test_of_rows_with_several_labels_training_has_each(labels: list[list[str]], seed: int) -> None:
+    known = {name for label in labels for name in label}
+    picked = draw(labels, 10, seed, every_label=True)  # never refused: there are 8 labels
+    assert len(np.unique(picked)) == len(picked) == 10
+    assert {name for row in picked for name in labels[row]} == known
+    for shares in ({"train": 0.8, "validation": 0.2}, {"train": 0.8, "validation": 0.1, "test": 0.1}):
+        parts = stratified(labels, shares, seed)
+        assert np.array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(len(labels)))
+        assert {name for row in parts["train"] for name in labels[row]} == known
+
+
+def test_a_label_that_is_never_the_rarest_of_its_row_is_not_lost_to_training() -> None:
+    """Strata go by the rarest label of a row, so none is of z's rows alone."""
+    labels = [["z", "a"], ["a"], ["z", "b"], ["b"], *[["c"]] * 40]
+    for seed in range(20):
+        parts = stratified(labels, {"train": 0.5, "validation": 0.5}, seed)
+        assert {name: len(rows) for name, rows in parts.items()} == {"train": 22, "validation": 22}
+        assert {name for row in parts["train"] for name in labels[row]} == {"a", "b", "c", "z"}

@@ -21,6 +21,13 @@ def several(rows, labels, seed=0):
     return targets, (1 / (1 + np.exp(-(random.normal(size=targets.shape) + 2 * targets - 1)))).astype(np.float32)
 
 
+def measured(rows, seed=0):
+    """Numbers and predictions of them, (rows, 1)."""
+    random = np.random.default_rng(seed)
+    targets = random.normal(1, 2, size=(rows, 1)).round(2)
+    return targets, (targets + random.normal(size=targets.shape)).astype(np.float32)
+
+
 REVIEWS = {
     "en": [
         "Works great, I would buy it again.",
@@ -46,6 +53,28 @@ def write_run(folder, labels, *, kind, rows=300, seed=0, language="en", skill=1.
     with (folder / "log.jsonl").open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(one) + "\n" for one in log_records(epochs, seed))
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    return folder
+
+
+def write_numbers(folder, rows=300):
+    """The same of a run that predicts a number."""
+    from luthier.tasks.regress import Regress
+
+    write_run(folder, ["a", "b"], kind="binary", rows=rows)
+    targets, scores = measured(rows)
+    target = Regress().learn(targets[:, 0].tolist())
+    table = pd.read_parquet(folder / "predictions.parquet").drop(columns=["confidence", "probabilities"])
+    answers = [one.label for one in target.predictions(scores)]
+    table.assign(label=targets[:, 0], predicted=answers).to_parquet(folder / "predictions.parquet")
+    facts = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    facts["target"] = target.facts
+    for part in facts["splits"].values():
+        part["labels"] = {name: count * part["rows"] // rows for name, count in target.count(targets).items()}
+    (folder / "data.json").write_text(json.dumps(facts), encoding="utf-8")
+    recipe = RECIPE.replace("{name: classify, weights: null}", "{name: regress, loss: mse}")
+    (folder / "recipe.yaml").write_text(recipe.replace("monitor: f1_macro", "monitor: null"), encoding="utf-8")
+    log = (folder / "log.jsonl").read_text(encoding="utf-8").replace("f1_macro", "r2")
+    (folder / "log.jsonl").write_text(log, encoding="utf-8")
     return folder
 
 
@@ -76,7 +105,7 @@ def data_facts(labels, kind, targets):
             "rows": len(targets) * times,
             "labels": {str(label): int(count) * times for label, count in zip(labels, counts, strict=True)},
             "length": {"median": 24, "p95": 180, "max": 612},
-            "too_long": {"rows": cut, "tokens": cut * 90, "action": "cut"},
+            "too_long": {"rows": cut, "lost": cut * 90, "action": "cut"},
         }
 
     return {
@@ -91,6 +120,7 @@ def data_facts(labels, kind, targets):
             "examples": [{"split": "reviews.csv", "row": row, "reason": "no text"} for row in (17, 99)],
         },
         "max_length": 256,
+        "unit": "tokens",
         "warnings": ["12 rows of the test split stand in the training split as well."],
         "held_out": "test",
     }
@@ -110,6 +140,34 @@ def log_records(epochs, seed, steps=240):
             yield {"event": "evaluate", "split": "validation", **at, **scores}
     yield {"event": "note", "text": "Memory ran out at step 12: micro-batches were halved, the batch stays 32."}
     yield {"event": "stop", "reason": "all epochs done", "step": steps, "seconds": 512.3}
+
+
+def save_tiny(folder, config, adapter=False):
+    """A random BERT with a vocabulary of letters, saved as a model or as a LoRA adapter on one."""
+    from peft import LoraConfig, TaskType, get_peft_model
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+
+    base = folder.parent / "base"
+    base.mkdir(parents=True)
+    (base / "vocab.txt").write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz."])
+    )
+    network = BertConfig(
+        vocab_size=32,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        **config,
+    )
+    model = BertForSequenceClassification(network)
+    if adapter:
+        model.save_pretrained(base)
+        model = get_peft_model(
+            BertForSequenceClassification.from_pretrained(base), LoraConfig(task_type=TaskType.SEQ_CLS, r=2)
+        )
+    model.save_pretrained(folder)
+    BertTokenizer(str(base / "vocab.txt")).save_pretrained(folder)
 
 
 RECIPE = """\

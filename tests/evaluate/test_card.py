@@ -1,9 +1,10 @@
 import pytest
 from huggingface_hub import ModelCard
-from simulated_runs import write_run
+from simulated_runs import save_tiny, write_run
 
 from luthier.evaluate.card import card, cell
 from luthier.evaluate.report import gather
+from luthier.tasks.classify import Classes
 
 
 @pytest.fixture(scope="module")
@@ -77,44 +78,14 @@ def test_the_code_to_use_luthier_is_python(facts):
     compile(blocks(card(facts))[1], "card", "exec")
 
 
-def save_tiny(folder, adapter):
-    """A random BERT with a vocabulary of letters, saved as a model or as a LoRA adapter on one."""
-    from peft import LoraConfig, TaskType, get_peft_model
-    from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
-
-    base = folder.parent / "base"
-    base.mkdir()
-    (base / "vocab.txt").write_text(
-        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz."])
-    )
-    config = BertConfig(
-        vocab_size=32,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        num_labels=3,
-        id2label={0: "a", 1: "b", 2: "c"},
-        label2id={"a": 0, "b": 1, "c": 2},
-    )
-    model = BertForSequenceClassification(config)
-    if adapter:
-        model.save_pretrained(base)
-        model = get_peft_model(
-            BertForSequenceClassification.from_pretrained(base), LoraConfig(task_type=TaskType.SEQ_CLS, r=2)
-        )
-    model.save_pretrained(folder)
-    BertTokenizer(str(base / "vocab.txt")).save_pretrained(folder)
-
-
 @pytest.mark.parametrize("adapter", [False, True], ids=["model", "adapter"])
 def test_the_code_to_load_the_model_runs(tmp_path, adapter, capsys):
     run = write_run(tmp_path / "run", ["a", "b", "c"], kind="multiclass")
-    save_tiny(run / "model", adapter)
+    save_tiny(run / "model", Classes(("a", "b", "c"), multilabel=False).model_config, adapter)
     space: dict = {}
     exec(compile(blocks(card(gather(run)))[0], "card", "exec"), space)
     if adapter:
         assert space["model"].config.num_labels == len(space["labels"]) == 3
     else:
-        assert space["classify"]("a text")[0]["label"] in "abc"
+        assert space["predict"]("a text")[0]["label"] in "abc"
         assert "'label'" in capsys.readouterr().out

@@ -6,6 +6,7 @@ import pytest
 
 from luthier.evaluate.diagnose import diagnose
 from luthier.recipe.schema import Recipe, Train
+from luthier.tasks.classify import Classes
 
 STEPS, EPOCHS = 200, 8
 
@@ -25,6 +26,10 @@ def log(train, validation, *, noise=0.0, seed=0, steps=STEPS, epochs=EPOCHS, f1=
         at_epoch = {"step": epoch * steps // epochs, "epoch": float(epoch), "loss": float(loss)}
         records.append({"event": "evaluate", "split": "validation", **at_epoch, **metrics})
     return records
+
+
+def read(records, recipe=None):
+    return diagnose(records, recipe or {}, Classes(("no", "yes"), multilabel=False))
 
 
 def falling(start, end, speed):
@@ -47,7 +52,7 @@ CURVES = {
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 @pytest.mark.parametrize("verdict", CURVES)
 def test_obvious_curves_get_their_verdict(verdict, noise):
-    found = [diagnose(log(*CURVES[verdict], noise=noise, seed=seed)).verdict for seed in range(25)]
+    found = [read(log(*CURVES[verdict], noise=noise, seed=seed)).verdict for seed in range(25)]
     assert found == [verdict] * 25
 
 
@@ -55,11 +60,11 @@ def test_obvious_curves_get_their_verdict(verdict, noise):
 def test_the_default_three_epochs_are_enough(verdict):
     early = {"over-fitting": lambda x: 0.3 + 0.4 * x}
     train, validation = CURVES[verdict]
-    assert diagnose(log(train, early.get(verdict, validation), epochs=3, steps=60)).verdict == verdict
+    assert read(log(train, early.get(verdict, validation), epochs=3, steps=60)).verdict == verdict
 
 
 def test_an_over_fitted_run_is_told_with_its_numbers():
-    found = diagnose(log(falling(0.70, 0.02, 5), turning(0.40, 0.25, 0.4), f1=lambda x: 0.8 - 0.1 * x))
+    found = read(log(falling(0.70, 0.02, 5), turning(0.40, 0.25, 0.4), f1=lambda x: 0.8 - 0.1 * x))
     assert re.fullmatch(
         r"The validation loss was lowest, 0\.4\d\d, at epoch [23] and rose to 0\.[67]\d\d by epoch 8, while the training loss went "
         r"from 0\.\d\d\d to 0\.0\d\d; f1_macro went from 0\.7\d\d to 0\.700: the answers get worse\.",
@@ -69,7 +74,7 @@ def test_an_over_fitted_run_is_told_with_its_numbers():
 
 
 def test_a_rising_loss_with_a_rising_score_is_over_confidence():
-    found = diagnose(log(falling(0.70, 0.02, 5), turning(0.40, 0.25, 0.4), f1=lambda x: 0.7 + 0.1 * x))
+    found = read(log(falling(0.70, 0.02, 5), turning(0.40, 0.25, 0.4), f1=lambda x: 0.7 + 0.1 * x))
     assert found.evidence.endswith("the answers are no worse, only too sure of themselves.")
 
 
@@ -81,17 +86,17 @@ def test_a_rising_loss_with_a_rising_score_is_over_confidence():
     ],
 )
 def test_what_is_in_use_is_not_suggested_again(train, suggestion):
-    assert diagnose(log(*CURVES["over-fitting"]), {"train": train}).suggestion == suggestion
+    assert read(log(*CURVES["over-fitting"]), {"train": train}).suggestion == suggestion
 
 
 def test_one_bad_epoch_is_not_over_fitting():
     records = log(*CURVES["settled"])
     records[-1]["loss"] *= 1.3
-    assert diagnose(records).verdict == "settled"
+    assert read(records).verdict == "settled"
 
 
 def test_swinging_validation_is_unstable():
-    found = diagnose(log(CURVES["settled"][0], lambda x: 0.4 + 0.15 * (round(x * EPOCHS) % 2)))
+    found = read(log(CURVES["settled"][0], lambda x: 0.4 + 0.15 * (round(x * EPOCHS) % 2)))
     assert found.verdict == "unstable"
     assert found.evidence == (
         "The validation loss swings: 0.400 to 0.550 and back to 0.400, 0.400 to 0.550 and back to 0.400."
@@ -102,30 +107,30 @@ def test_swinging_validation_is_unstable():
 def test_a_loss_that_is_no_number_is_unstable(missing):
     records = log(*CURVES["settled"])
     records[41]["loss"] = missing
-    found = diagnose(records)
+    found = read(records)
     assert (found.verdict, found.evidence) == ("unstable", "The training loss is not a number at step 42.")
     assert found.suggestion == "train.lr=1e-05"
 
 
 def test_a_short_log_says_what_is_missing():
-    found = diagnose(log(*CURVES["settled"], steps=40, epochs=1))
+    found = read(log(*CURVES["settled"], steps=40, epochs=1))
     assert found.verdict == "too little to tell"
     assert found.evidence == ("The log holds 40 steps and 1 evaluation on validation rows; a trend needs 10 and 3.")
     assert found.suggestion == "train.evaluate_every=8"
-    assert diagnose([]).suggestion == "train.epochs=10"
+    assert read([]).suggestion == "train.epochs=10"
 
 
 def test_a_base_model_that_knows_the_task_is_not_under_fitted():
-    assert diagnose(log(falling(0.10, 0.09, 3), falling(0.11, 0.10, 3))).verdict == "settled"
+    assert read(log(falling(0.10, 0.09, 3), falling(0.11, 0.10, 3))).verdict == "settled"
 
 
 def test_more_epochs_are_twice_those_of_the_recipe():
-    assert diagnose(log(*CURVES["still improving"]), {"train": {"epochs": 8}}).suggestion == "train.epochs=16"
+    assert read(log(*CURVES["still improving"]), {"train": {"epochs": 8}}).suggestion == "train.epochs=16"
 
 
 @pytest.mark.parametrize("verdict", CURVES)
 def test_every_suggestion_is_a_line_of_the_recipe(verdict):
-    suggestion = diagnose(log(*CURVES[verdict])).suggestion
+    suggestion = read(log(*CURVES[verdict])).suggestion
     key, value = suggestion.split("=", 1)
     fields = Train.model_fields if key.startswith("train.") else Recipe.model_fields
     assert key.removeprefix("train.") in fields

@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import norm
 from simulated_runs import several, single
 
-from luthier.evaluate.intervals import draw, intervals
+from luthier.evaluate.bootstrap import draw
+from luthier.evaluate.intervals import intervals
 from luthier.evaluate.metrics import measure
 
 

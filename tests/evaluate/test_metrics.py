@@ -8,7 +8,6 @@ from sklearn import metrics as reference
 from luthier.errors import DataError, DivergedError
 from luthier.evaluate.metrics import (
     FIGURES,
-    LOWER_IS_BETTER,
     confusion,
     majority,
     measure,
@@ -193,4 +192,4 @@ def test_output_that_is_no_number_is_an_error():
 
 def test_every_figure_is_described_and_losses_are_marked():
     assert set(measure(*single(50, 2))) == set(FIGURES)
-    assert {"loss", "log_loss", "brier", "ece"} == LOWER_IS_BETTER
+    assert {name for name in FIGURES if FIGURES[name].lower_is_better} == {"log_loss", "brier", "ece"}

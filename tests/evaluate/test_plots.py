@@ -14,6 +14,7 @@ CURVES = {
     "monitor": "f1_macro",
     "monitored": [[2, 0.8], [3, 0.85]],
     "best": [3, 0.85],
+    "lower_is_better": False,
 }
 BINS = {"bins": [{"low": 0.6, "high": 0.8, "rows": 5, "confidence": 0.7, "accuracy": 0.6}], "error": 0.1}
 CONFUSION = {"labels": ["好评", "差评", "a rather long name of a class"], "counts": np.eye(3).tolist()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from luthier.data.batches import EncodedFeed
 from luthier.data.encode import Rows
 from luthier.evaluate import predict
 from luthier.evaluate.predict import Scorer
+from luthier.tasks import NO_BATCH
+from luthier.tasks.classify import Classes
 from small_jobs import job_of, recipe_for
 
 
@@ -66,8 +69,10 @@ def test_the_order_of_rows_changes_nothing(made: Any, scorer: Scorer) -> None:
     rows, other = scorer(job.feed), scorer(shuffled(job.feed, order))
     np.testing.assert_allclose(other.probabilities, rows.probabilities[order], atol=1e-6)
     assert other.loss == pytest.approx(rows.loss, abs=1e-6)
-    figures = ready.data.target.metrics(job.feed.targets, rows.probabilities)
-    assert ready.data.target.metrics(job.feed.targets[order], other.probabilities) == pytest.approx(figures, abs=1e-6)
+    figures = ready.data.target.judge.metrics(job.feed.targets, rows.probabilities)
+    assert ready.data.target.judge.metrics(job.feed.targets[order], other.probabilities) == pytest.approx(
+        figures, abs=1e-6
+    )
 
 
 def test_training_mode_and_random_numbers_stay_as_they_were(made: Any, scorer: Scorer) -> None:
@@ -135,3 +140,19 @@ def test_a_group_that_does_not_fit_is_scored_in_halves(
     assert sum(sizes) == len(job.feed)
     np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-6)
     assert scores.loss == pytest.approx(expected.loss, abs=1e-6)
+
+
+class Listed(Classes):
+    """Classes whose scores come as a list, as those of tasks with rows of different sizes do."""
+
+    def scores(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor] = NO_BATCH) -> Any:
+        assert {"input_ids", "attention_mask", "target"} <= set(batch)
+        return list(super().scores(logits))
+
+
+def test_scores_of_any_size_stand_in_the_order_of_the_rows(made: Any, scorer: Scorer) -> None:
+    job, ready = made
+    target = ready.data.target
+    found = Scorer(job.model, Listed(target.labels, target.multilabel, target.weights), job.accelerator)(job.feed)
+    assert isinstance(found.probabilities, list)
+    np.testing.assert_allclose(np.stack(found.probabilities), scorer(job.feed).probabilities, atol=1e-6)

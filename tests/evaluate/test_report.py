@@ -126,7 +126,7 @@ def test_the_headline_says_the_score_its_interval_and_the_baseline(runs):
 
 def test_the_second_class_is_named(runs):
     titles = [one["title"] for one in gather(runs["binary"])["scores"]["figures"]]
-    assert "Recall of “positive”" in titles
+    assert "Recall of positive" in titles
 
 
 def test_mistakes_are_the_most_confident_wrong_rows(runs):
@@ -148,7 +148,7 @@ def test_mistakes_of_several_labels_are_by_the_surest_wrong_decision(runs):
     worst = rows.loc[rows.apply(wrongness, axis=1).idxmax()]
     shown = gather(runs["multilabel"])["mistakes"]["shown"][0]
     assert (shown["row"], shown["label"]) == (worst["row"], list(worst["label"]))
-    assert shown["confidence"] == pytest.approx(wrongness(worst))
+    assert shown["error"] == pytest.approx(wrongness(worst))
 
 
 def test_texts_are_escaped_and_shortened(runs):
@@ -231,7 +231,7 @@ def test_long_curves_are_thinned_to_means(tmp_path):
 
 def test_no_mistakes_are_said(runs):
     facts = gather(runs["binary"])
-    facts["mistakes"] = {"count": 0, "rows": 300, "shown": []}
+    facts["mistakes"] |= {"count": 0, "shown": []}
     assert "None: all 300 rows are answered right." in render(facts)
 
 
@@ -255,7 +255,7 @@ def test_predictions_of_another_run_are_refused(tmp_path):
     content["target"]["labels"] = ["a", "c"]
     (run / "data.json").write_text(json.dumps(content))
     with pytest.raises(
-        RunError, match=r"holds the label 'b', and data\.json knows only a, c\. .* run `luthier evaluate"
+        RunError, match=r"are from different runs \(Row \d+ has the label 'b', .*known: a, c\)\): run `luthier evaluate"
     ):
         gather(run)
 

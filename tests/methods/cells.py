@@ -151,7 +151,7 @@ def _lay_on_text(shelf: Shelf, model: str, recipe: Recipe) -> Laid:
     context = Context(tokenizer, TARGET.labels)
     modality = text_of(tokenizer, context, recipe.methods, None, positions(architecture(base)))
     torch.manual_seed(0)
-    opened = open_model(base, TARGET.model_config, tokenizer.pad_token_id, words)
+    opened = open_model(base, TARGET.model_config, tokenizer.pad_token_id, "words" if words else "text")
     batch = modality.collate(modality.encode(TEXTS).columns)
     kind = AutoModelForSequenceClassification
     return _laid(recipe, folder, kind, opened.model, opened.new, batch, modality, context)

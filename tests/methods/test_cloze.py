@@ -63,7 +63,7 @@ def opened(folder: Path, *methods: Method, labels: tuple[str, ...] = LABELS) -> 
     tokenizer = open_tokenizer(base)
     context = Context(tokenizer, labels)
     template = next((found for method in methods if (found := method.template(context))), None)
-    found = open_model(base, Classes(labels, False).model_config, tokenizer.pad_token_id, words=True)
+    found = open_model(base, Classes(labels, False).model_config, tokenizer.pad_token_id, head="words")
     model: nn.Module = found.model
     anatomy = examine(model, found.new)
     model.requires_grad_(False)

@@ -32,14 +32,22 @@ def formula(query, key, value, mask, p, scale, seed):
     return ((scores.softmax(-1) * factor) @ value).transpose(1, 2)
 
 
-@pytest.mark.parametrize(
-    "mask", [None, keys_of([5, 2, 1], 5), keys_of([5, 3, 4], 5, queries=5)], ids=["none", "one row", "square"]
-)
+MASKS = {
+    "none": None,
+    "one row": keys_of([5, 2, 1], 5),
+    "square": keys_of([5, 3, 4], 5, queries=5) & torch.ones(5, 5, dtype=torch.bool).tril(),
+}
+ALL = 6
+"""Heads of all rows: three rows of two heads each, so that groups of one and three end between the heads of a row."""
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
 @pytest.mark.parametrize("scaling", [None, 0.3])
-@pytest.mark.parametrize("kept_at_most", [attention.KEPT, 6 * 25 - 1], ids=["all heads", "four of six heads"])
-def test_output_and_gradients_follow_the_formula(mask, scaling, kept_at_most, monkeypatch):
-    monkeypatch.setattr(attention, "KEPT", kept_at_most)
-    monkeypatch.setattr(attention, "TOGETHER", 4 * 25)
+@pytest.mark.parametrize("together", [ALL, 4, 3, 1])
+def test_output_and_gradients_follow_the_formula(mask, scaling, together, monkeypatch):
+    if together < ALL:
+        monkeypatch.setattr(attention, "KEPT", ALL * 25 - 1)
+    monkeypatch.setattr(attention, "TOGETHER", together * 25)
     ours, theirs = inputs(), inputs()
     torch.manual_seed(7)
     out, weights = dropout_attention(Layer(), *ours, mask, dropout=0.3, scaling=scaling)
@@ -50,7 +58,7 @@ def test_output_and_gradients_follow_the_formula(mask, scaling, kept_at_most, mo
     assert weights is None
     assert torch.allclose(out, expected, atol=1e-6)
     for one, other in zip(ours, theirs, strict=True):
-        assert torch.allclose(one.grad, other.grad, atol=1e-6)
+        assert torch.allclose(one.grad, other.grad, atol=3e-6)  # up to 6 large; where one key is left theirs is 0
 
 
 def test_an_additive_mask_is_added():

@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from luthier.errors import DataError
 from luthier.objectives.supervised import CrossEntropy, LabelCrossEntropy
 from luthier.registry import Choice
-from luthier.tasks import TASKS
+from luthier.tasks import TASKS, Target
 from luthier.tasks.classify import Classes, Classify
 
 MANY = [["cheap", "noisy"], ["noisy"], [], ["clean", "cheap"], ["noisy"], ["clean"]]
@@ -200,3 +200,37 @@ def test_a_weight_for_a_label_that_training_lacks() -> None:
     assert str(refused.value) == (
         "task.weights names the label 'goood', which the training rows do not have; did you mean 'good'?"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "answer"),
+    [
+        (["b", "a", "b", "a"], "two classes", "one of 2 labels: a, b"),
+        ([1, 2, 3] * 3, "3 classes", "one of 3 labels: 1, 2, 3"),
+        (MANY, "3 labels, any number a row", "any number of 3 labels: cheap, clean, noisy"),
+    ],
+)
+def test_people_are_told_what_it_answers(values: list[Any], kind: str, answer: str) -> None:
+    about = Classify().learn(values).about
+    assert (about.kind, about.answer) == (kind, answer)
+
+
+def test_of_many_labels_the_first_are_told() -> None:
+    about = Classify().learn([f"c{place:02}" for place in range(40)] * 3).about
+    assert about.answer.startswith("one of 40 labels: c00, c01")
+    assert about.answer.endswith("c29, … (all in `config.json`)")
+
+
+@pytest.mark.parametrize("values", [["a", "b", "a"], MANY])
+def test_scores_are_stored_and_come_back(values: list[Any]) -> None:
+    target = Classify().learn(values)
+    scores = np.random.default_rng(0).random((7, len(target.labels))).astype(np.float32)
+    np.testing.assert_array_equal(target.restored(target.stored(scores)), scores)
+
+
+def test_scores_of_any_size_are_stored_and_come_back() -> None:
+    target = Classify().learn(["a", "b", "a"])
+    ragged = [np.random.default_rng(size).random((size, 2)).astype(np.float32) for size in (1, 3, 2)]
+    again = Target.restored(target, Target.stored(target, ragged))
+    for one, other in zip(again, ragged, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -18,6 +18,7 @@ from torch import nn
 
 from luthier.build import measured
 from luthier.errors import DivergedError, RecipeError
+from luthier.evaluate.classes import ClassJudge
 from luthier.evaluate.predict import Scores
 from luthier.folder import RunFolder
 from luthier.objectives import Objective
@@ -40,6 +41,9 @@ class Scaled(Objective):
         factor = self.factors[min(self.calls, len(self.factors) - 1)]
         self.calls += 1
         return loss * factor, count
+
+
+JUDGE = ClassJudge(("a", "b"), multilabel=False)
 
 
 class Script:
@@ -143,7 +147,7 @@ RISING, FALLING = [0.5, 0.6, 0.55, 0.6, 0.59, 0.7], [0.6, 0.5, 0.55, 0.5, 0.51, 
 @pytest.mark.parametrize(("monitor", "values"), [("f1_macro", RISING), ("log_loss", FALLING), ("loss", FALLING)])
 def test_early_stopping_counts_evaluations_without_improvement(monitor: str, values: list[float], make: Any) -> None:
     job, state, said = make(epochs=6, monitor=monitor, early_stopping={"patience": 3}), State(), []  # type: ignore[var-annotated]
-    fit(job, state, [Validate(Script(monitor, values), job.settings, None, said.append)])
+    fit(job, state, [Validate(Script(monitor, values), job.settings, None, said.append, JUDGE)])
     assert (state.step, state.best, state.best_step) == (5 * 6, values[1], 2 * 6)
     assert state.stopped == f"early stopping: {monitor} has not improved on {values[1]:.4f} (step 12) in 3 evaluations"
     assert said[1] == f"epoch 2: validation loss {values[1]:.4f}, {monitor} {values[1]:.4f}  best so far"
@@ -152,7 +156,7 @@ def test_early_stopping_counts_evaluations_without_improvement(monitor: str, val
 
 def test_of_equal_values_the_lower_loss_is_the_best_and_training_goes_on(make: Any) -> None:
     job, state = make(early_stopping={"patience": 1}), State()
-    judge = Validate(Script("f1_macro", []), job.settings, None, silent)
+    judge = Validate(Script("f1_macro", []), job.settings, None, silent, JUDGE)
     losses = [0.9, 0.7, 0.8]
     assert [judge._judge({"f1_macro": 0.5, "loss": loss}, state, last=True) for loss in losses] == [True, True, False]
     assert (state.best_loss, bool(state.stopped)) == (0.7, True)
@@ -160,13 +164,13 @@ def test_of_equal_values_the_lower_loss_is_the_best_and_training_goes_on(make: A
 
 def test_min_delta_is_the_least_improvement_that_counts(make: Any) -> None:
     job, state = make(epochs=6, early_stopping={"patience": 2, "min_delta": 0.05}), State()
-    fit(job, state, [Validate(Script("f1_macro", [0.5, 0.54, 0.56, 0.58, 0.6, 0.7]), job.settings, None, silent)])
+    fit(job, state, [Validate(Script("f1_macro", [0.5, 0.54, 0.56, 0.58, 0.6, 0.7]), job.settings, None, silent, JUDGE)])
     assert (state.step, state.best_step) == (5 * 6, 3 * 6)
 
 
 def test_evaluations_come_every_so_many_steps_and_at_the_end(make: Any, tmp_path: Path) -> None:
     job, folder = make(evaluate_every=5), RunFolder(tmp_path / "run")
-    fit(job, State(), [Validate(Script("f1_macro", [0.1] * 9), job.settings, folder, silent)])
+    fit(job, State(), [Validate(Script("f1_macro", [0.1] * 9), job.settings, folder, silent, JUDGE)])
     assert [record["step"] for record in folder.records()] == [5, 10, 15, 18]
 
 
@@ -174,7 +178,7 @@ def test_the_best_weights_are_those_of_the_best_evaluation(make: Any, tmp_path: 
     job, state = make(), State()
     checkpoints, weights = Checkpoints(RunFolder(tmp_path / "run")), Weights()
     values = Script("f1_macro", [0.5, 0.7, 0.6])
-    fit(job, state, [Validate(values, job.settings, None, silent), Save(checkpoints), weights])
+    fit(job, state, [Validate(values, job.settings, None, silent, JUDGE), Save(checkpoints), weights])
     assert torch.equal(job.model.classifier.weight, weights.seen[18])
     checkpoints.load_best(job, state)
     assert torch.equal(job.model.classifier.weight, weights.seen[12])
@@ -201,7 +205,7 @@ def test_the_best_weights_wait_in_memory_where_writing_takes_longer_than_trainin
     job, state, weights = make(epochs=5), State(), Weights()
     checkpoints = Checkpoints(RunFolder(tmp_path / "run"))
     values = Script("f1_macro", [0.5, 0.6, 0.7, 0.6, 0.65])
-    fit(job, state, [Quick(), Validate(values, job.settings, None, silent), Save(checkpoints), weights])
+    fit(job, state, [Quick(), Validate(values, job.settings, None, silent, JUDGE), Save(checkpoints), weights])
     assert writes == [("best", 6), ("best", 18), ("last", 30)]
     checkpoints.load_best(job, state)
     assert torch.equal(job.model.classifier.weight, weights.seen[18])
@@ -214,7 +218,7 @@ def test_what_waits_is_written_where_an_error_ends_the_run(
     checkpoints = Checkpoints(RunFolder(tmp_path / "run"))
     values = Script("f1_macro", [0.5, 0.6, 0.7])
     with pytest.raises(OSError, match="the disk is gone"):
-        fit(job, state, [Quick(), Validate(values, job.settings, None, silent), Save(checkpoints), weights])
+        fit(job, state, [Quick(), Validate(values, job.settings, None, silent, JUDGE), Save(checkpoints), weights])
     assert writes == [("best", 6), ("best", 18)]
     again = make(epochs=5)
     resumed, damaged = checkpoints.resume(again)
@@ -225,7 +229,7 @@ def test_what_waits_is_written_where_an_error_ends_the_run(
 def test_plateau_lowers_the_rate_after_two_evaluations_without_improvement(make: Any, tmp_path: Path) -> None:
     job, folder = make(epochs=5, schedule="plateau", warmup=0), RunFolder(tmp_path / "run")
     script = Script("f1_macro", [0.5, 0.5, 0.4, 0.6, 0.6])
-    fit(job, State(), [Log(folder, silent), Validate(script, job.settings, None, silent)])
+    fit(job, State(), [Log(folder, silent), Validate(script, job.settings, None, silent, JUDGE)])
     rates = [record["lr"] for record in folder.records()]
     assert rates == pytest.approx([1e-3] * 18 + [1e-4] * 12)
 

@@ -54,7 +54,9 @@ class Augmentation(Plugin, ABC):
         return
 
 
-def augment(augmentations: Sequence[Augmentation], text: str, seed: int, epoch: int, row: int) -> str:
+def augment(
+    augmentations: Sequence[Augmentation], text: str, seed: int, epoch: int, row: int, column: int = 0
+) -> str:
     """The text as the model sees it in one epoch: each augmentation in order, where the draw says so.
 
     Args:
@@ -63,10 +65,11 @@ def augment(augmentations: Sequence[Augmentation], text: str, seed: int, epoch: 
         seed: of the run, from 0.
         epoch: from 0.
         row: number of the row in its source, from 0.
+        column: which of the texts of a row it is, from 0.
     """
     import numpy as np
 
-    random = np.random.default_rng((seed, epoch, row))
+    random = np.random.default_rng((seed, epoch, row, *([column] if column else [])))
     for one in augmentations:
         if random.random() < one.share:
             text = one.apply(text, random)

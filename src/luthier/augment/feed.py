@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from luthier.augment import Augmentation, augment
+from luthier.data import cells
 from luthier.data.batches import EncodedFeed
 from luthier.data.encode import Rows
 from luthier.modalities import Modality
@@ -37,7 +38,6 @@ class AugmentedFeed(EncodedFeed):
         seed: int,
     ) -> None:
         super().__init__(rows, modality)
-        (self._column,) = values.column_names
         self._values = values.with_format("arrow")
         self._augmentations = augmentations
         self._seed = seed
@@ -53,9 +53,10 @@ class AugmentedFeed(EncodedFeed):
     def begin(self, indices: np.ndarray, epoch: int) -> None:
         """Change and encode the rows of the next step."""
         rows = np.unique(indices)
-        texts = self._values[rows.tolist()][self._column].to_pylist()
-        changed = [self._changed(text, epoch, row) for text, row in zip(texts, rows, strict=True)]
-        encoded = self.modality.encode(changed)
+        columns = self._values.column_names
+        table = self._values[rows.tolist()]
+        picked = {name: self._changed(table[name].to_pylist(), place, epoch, rows) for place, name in enumerate(columns)}
+        encoded = self.modality.encode(cells.values(picked, columns))
         self._lengths[rows] = encoded.lengths
         self._columns = {name: list(column) for name, column in encoded.columns.items()}
         self._places = {int(row): place for place, row in enumerate(rows)}
@@ -67,5 +68,10 @@ class AugmentedFeed(EncodedFeed):
         places = [self._places[row] for row in indices.tolist()]
         return self.modality.collate({name: [column[at] for at in places] for name, column in self._columns.items()})
 
-    def _changed(self, text: str, epoch: int, row: int) -> str:
-        return augment(self._augmentations, text, self._seed, epoch, int(self.rows.numbers[row]))
+    def _changed(self, texts: Sequence[str], column: int, epoch: int, rows: np.ndarray) -> list[str]:
+        """Texts of one column; each of several columns has draws of its own."""
+        numbers = self.rows.numbers[rows].tolist()
+        return [
+            augment(self._augmentations, text, self._seed, epoch, number, column)
+            for text, number in zip(texts, numbers, strict=True)
+        ]

@@ -74,8 +74,22 @@ class Feed(ABC):
         """Inputs and `target` of some rows on the device."""
         import torch
 
-        batch = self.inputs(indices) | {"target": torch.from_numpy(self.targets[indices])}
+        batch = self.inputs(indices) | {"target": torch.from_numpy(padded(self.targets[indices]))}
         return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+IGNORED = -100
+"""Stands where a row has no target, as in `torch.nn.functional.cross_entropy`."""
+
+
+def padded(targets: np.ndarray) -> np.ndarray:
+    """Targets of some rows as one array; those of different lengths (an object array) are filled up with `IGNORED`."""
+    if targets.dtype != object:
+        return targets
+    lengths = np.fromiter(map(len, targets), dtype=np.int64, count=len(targets))
+    filled = np.full((len(targets), lengths.max(initial=0)), IGNORED, dtype=np.int64)
+    filled[np.arange(filled.shape[1]) < lengths[:, None]] = np.concatenate([*targets, []])
+    return filled
 
 
 class EncodedFeed(Feed):

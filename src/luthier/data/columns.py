@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
 
+from luthier.data import cells, media
 from luthier.data.labels import NO, YES, Found, Kind, all_integers, arrow_type, is_listed, is_text, labels
+from luthier.data.pair_columns import paired
 from luthier.errors import DataError
-from luthier.recipe.data import Columns
+from luthier.recipe.data import INPUTS, Columns
 from luthier.registry import closest
+from luthier.tasks import Labels
 
-__all__ = ["Found", "infer", "labels"]
+__all__ = ["Found", "again", "column_of", "infer", "labels"]
 
 TEXT_NAMES = (
     *(
@@ -99,20 +102,57 @@ class Look:
         return self.rows > 0 and (self.kind in {"class", "list"} or few)
 
 
-def infer(dataset: datasets.Dataset, given: Columns) -> Found:
-    """Find the text and the label column of training data, and say why.
+READ_AS: Mapping[str, Labels] = {"numbers": "numbers", "tags": "tags"}
+"""How a task reads labels of some kinds; all others are of classes."""
+
+TOKEN_NAMES = ("tokens", "words", "characters", "chars", "text", "sentence", "字", "词")
+TAG_NAMES = ("tags", "ner_tags", "pos_tags", "labels", "label", "tag", "ner", "标签")
+
+
+def infer(dataset: datasets.Dataset, given: Columns, wanted: Labels = "classes") -> Found:
+    """Find the column of inputs and the label column of training data, and say why.
+
+    Args:
+        dataset: the rows.
+        given: what the recipe says of columns.
+        wanted: how the task reads labels, as `Task.labels`.
 
     Raises:
         DataError: a given column does not exist or cannot be what it is given as, or the choice is not clear; the message shows
             the columns and the recipe lines to write.
     """
+    if wanted == "tags":
+        return _token_lists(dataset, given)
     _check_given(dataset, given)
-    looks = _looks(dataset)
-    text, why_text = _text(looks, given)
-    label, why_label = _label([look for look in looks if look.name != text], given, looks)
+    pair = paired(dataset.column_names, given)
+    if pair and all(is_text(arrow_type(dataset, name)) for name in pair):
+        return _pair(dataset, given, wanted, *pair)
+    decoded = _decoded(dataset, given)
+    looks = _looks(dataset.remove_columns(list(decoded)))
+    medium, text, why_text = _media(decoded, given) if decoded else ("text", *_text(looks, given))
+    others = [look for look in looks if look.name != text]
+    if wanted == "numbers":
+        label, why_label = _number(others, given, looks)
+        return Found(text, label, None, "numbers", f"{why_text}; {why_label}.", medium=medium)
+    label, why_label = _label(others, given, looks)
     kind = _kind(looks, label, given.separator)
     integers = isinstance(label, str) and kind == "single" and all_integers(dataset, label)
-    return Found(text, label, given.separator, kind, f"{why_text}; {why_label}.", integers)
+    return Found(text, label, given.separator, kind, f"{why_text}; {why_label}.", integers, medium)
+
+
+def again(rows: datasets.Dataset, facts: Mapping[str, Any]) -> Found:
+    """The columns of a run in other rows.
+
+    Args:
+        rows: with those columns.
+        facts: what data.json says of them.
+
+    Raises:
+        DataError: one of them is not there.
+    """
+    read = dict(zip(INPUTS[facts["medium"]], cells.read_by(facts), strict=True))
+    given = Columns(**read, label=facts["label"], separator=facts["separator"])
+    return infer(rows, given, READ_AS.get(facts["kind"], "classes"))
 
 
 def column_of(rows: datasets.Dataset, column: str, key: str) -> list[Any]:
@@ -134,18 +174,59 @@ def column_of(rows: datasets.Dataset, column: str, key: str) -> list[Any]:
 
 def _check_given(dataset: datasets.Dataset, given: Columns) -> None:
     labels_given = given.label if isinstance(given.label, list) else [given.label]
-    for name in (given.text, *labels_given):
-        if name is not None and name not in dataset.column_names:
+    medium, inputs = given.input or ("", ())
+    _check_exist(dataset, [name for name in (*inputs, *labels_given) if name is not None])
+    named: dict[str, str] = {}
+    for key, column in zip(INPUTS.get(medium, ()), inputs, strict=True):
+        twice = named.get(column) or ("label" if column in labels_given else None)
+        if twice:
+            raise DataError(f"data.columns names {column!r} as both {key} and {twice}.")
+        if medium not in media.MEDIA and not is_text(arrow_type(dataset, column)):
+            raise DataError(f"data.columns.{key}: column {column!r} holds {arrow_type(dataset, column)}, not text.")
+        named[column] = key
+
+
+def _check_exist(dataset: datasets.Dataset, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in dataset.column_names:
             raise DataError(
                 f"There is no column {name!r} in the data; {closest(name, dataset.column_names)} "
                 f"The columns are {', '.join(dataset.column_names)}."
             )
-    if given.text is None:
-        return
-    if given.text in labels_given:
-        raise DataError(f"data.columns names {given.text!r} as both text and label.")
-    if not is_text(arrow_type(dataset, given.text)):
-        raise DataError(f"data.columns.text: column {given.text!r} holds {arrow_type(dataset, given.text)}, not text.")
+
+
+def _decoded(dataset: datasets.Dataset, given: Columns) -> dict[str, str]:
+    """Columns whose cells are images or audio, by what they are; where the recipe names the input, only that one."""
+    if given.input:
+        medium, columns = given.input
+        return dict.fromkeys(columns, medium) if medium in media.MEDIA else {}
+    kinds = {name: media.recognise(dataset, name) for name in dataset.column_names}
+    return {name: kind for name, kind in kinds.items() if kind}
+
+
+def _media(decoded: Mapping[str, str], given: Columns) -> tuple[str, str, str]:
+    """What the input is, its column, and why.
+
+    Raises:
+        DataError: several columns could be it.
+    """
+    if len(decoded) > 1:
+        first = next(iter(decoded))
+        raise DataError(
+            f"It is not clear which column the model should read: {' or '.join(decoded)}. Say it in the recipe:\n"
+            f"data:\n  columns: {{{decoded[first]}: {first}}}"
+        )
+    ((column, medium),) = decoded.items()
+    return medium, column, f"{medium} is {column!r}, {'as the recipe says' if given.input else 'by what its cells are'}"
+
+
+def _pair(dataset: datasets.Dataset, given: Columns, wanted: Labels, first: str, second: str) -> Found:
+    """Two columns of texts, and the label column among the others."""
+    one = given.model_copy(update={"text": first, "pair": None})
+    alone = infer(dataset.remove_columns(second), one, wanted)
+    reason = "as the recipe says" if given.pair else "by their names"
+    why = f"the texts of a pair are {first!r} and {second!r}, {reason}; {alone.why.partition('; ')[2]}"
+    return replace(alone, also=(second,), medium="pair", why=why)
 
 
 def _looks(dataset: datasets.Dataset) -> list[Look]:
@@ -198,15 +279,61 @@ def _text(looks: Sequence[Look], given: Columns) -> tuple[str, str]:
 
 
 def _label(others: Sequence[Look], given: Columns, looks: Sequence[Look]) -> tuple[str | list[str], str]:
-    if isinstance(given.label, list):
-        return list(given.label), f"labels are the columns {', '.join(given.label)}, as the recipe says"
-    if given.label is not None:
-        return given.label, f"label is {given.label!r}, as the recipe says"
+    stated = _stated_label(given)
+    if stated:
+        return stated
     possible = [look for look in others if look.may_be_label]
     named = _by_name(possible, LABEL_NAMES, among=possible)
     if named:
         return named.name, f"label is {named.name!r} by its name ({_values(named)})"
     return _label_by_content(others, looks)
+
+
+def _stated_label(given: Columns) -> tuple[str | list[str], str] | None:
+    if isinstance(given.label, list):
+        return list(given.label), f"labels are the columns {', '.join(given.label)}, as the recipe says"
+    return None if given.label is None else (given.label, f"label is {given.label!r}, as the recipe says")
+
+
+def _number(others: Sequence[Look], given: Columns, looks: Sequence[Look]) -> tuple[str | list[str], str]:
+    """The column of numbers to predict."""
+    stated = _stated_label(given)
+    if stated:
+        return stated
+    numbers = [look for look in others if look.kind == "number"]
+    named = _by_name(numbers, LABEL_NAMES, among=numbers)
+    if named:
+        return named.name, f"label is {named.name!r} by its name"
+    if len(numbers) != 1:
+        raise DataError(_unclear("number to predict", numbers, looks))
+    return numbers[0].name, f"label is {numbers[0].name!r}, the only column of numbers"
+
+
+def _token_lists(dataset: datasets.Dataset, given: Columns) -> Found:
+    """The column of tokens and that of their tags.
+
+    Raises:
+        DataError: a given column does not exist or holds no lists, or the choice is not clear.
+    """
+    _check_exist(dataset, [name for name in (given.text, given.label) if isinstance(name, str)])
+    lists = [name for name in dataset.column_names if _holds_lists(dataset, name)]
+    stated = given.label if isinstance(given.label, str) else None
+    tags = stated or next((name for name in TAG_NAMES if name in lists and name != given.text), None)
+    others = [name for name in lists if name != tags]
+    tokens = given.text or next((name for name in TOKEN_NAMES if name in others), None)
+    if tokens is None or tags is None or not {tokens, tags} <= set(lists):
+        raise DataError(
+            "Tagging needs a column with lists of tokens and one with lists of tags; columns with lists are: "
+            f"{', '.join(lists) or 'none'}. Token files (.conll, .bio, .bmes) have both; of other data say which they are: "
+            "data: {columns: {text: tokens, label: tags}}."
+        )
+    why = f"tokens are {tokens!r}; tags are {tags!r}."
+    return Found(tokens, tags, None, "tags", why, medium="tokens")
+
+
+def _holds_lists(dataset: datasets.Dataset, name: str) -> bool:
+    stored = arrow_type(dataset, name)
+    return bool(pa.types.is_list(stored) or pa.types.is_large_list(stored))
 
 
 def _label_by_content(others: Sequence[Look], looks: Sequence[Look]) -> tuple[str | list[str], str]:

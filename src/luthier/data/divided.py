@@ -28,7 +28,7 @@ def divide(tables: Mapping[str, Table], text: str, options: Data, seed: int) -> 
     Raises:
         DataError: the rows cannot be divided so.
     """
-    drawn = {name: _drawn(table, options.rows, seed) for name, table in tables.items()}
+    drawn = {name: _drawn(table, options.rows, seed, name == "train") for name, table in tables.items()}
     if options.split.folds and set(drawn) != {source.UNDIVIDED}:
         raise DataError(
             "data.split.folds divides one file, and the files give the splits already: leave folds out, or give one file."
@@ -84,8 +84,9 @@ def _basis(table: Table, text: str, options: Split, seed: int) -> splits.Basis:
     return splits.Basis(table.labels, keys, column, table.numbers, options.format, seed)
 
 
-def _drawn(table: Table, rows: int | None, seed: int) -> Table:
-    return table.pick(split.draw(table.labels, rows, seed)) if rows else table
+def _drawn(table: Table, rows: int | None, seed: int, trains: bool) -> Table:
+    """Some rows of a split as a file gives it; training keeps every label, as other files may have rows of each."""
+    return table.pick(split.draw(table.labels, rows, seed, every_label=trains)) if rows else table
 
 
 def _way(options: Split) -> str:

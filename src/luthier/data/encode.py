@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from luthier.cache import cache_folder
+from luthier.data import cells
 from luthier.errors import DataError
 from luthier.modalities import Modality
 
@@ -50,57 +51,64 @@ class Rows:
         parts = (self.lengths, self.full_lengths, self.numbers, self.targets)
         return Rows(self.table.select(indices), *(part[indices] for part in parts))
 
-    def too_long(self) -> dict[str, int]:
-        """How many rows are longer than the limit, and how many units (tokens) they lose."""
-        lost = self.full_lengths - self.lengths
-        return {"rows": int((lost > 0).sum()), "tokens": int(lost.sum())}
+    def too_long(self, modality: Modality) -> dict[str, float]:
+        """How many rows are longer than the limit, and how much they lose, in the modality's unit."""
+        lost = modality.sizes(self.full_lengths) - modality.sizes(self.lengths)
+        return {"rows": int((lost > 0).sum()), "lost": lost.sum().item()}
 
 
 _LENGTHS = ("length", "full_length")
 
 
 def encode(
-    table: datasets.Dataset, text: str, targets: np.ndarray, numbers: np.ndarray, modality: Modality, fingerprint: str
+    table: datasets.Dataset,
+    columns: Sequence[str],
+    targets: np.ndarray,
+    numbers: np.ndarray,
+    modality: Modality,
+    fingerprint: str,
 ) -> Rows:
-    """Encode a split's text column, or read it from the cache.
+    """Encode a split's columns of inputs, or read them from the cache.
 
     Args:
         table: the split's rows, already cleaned.
-        text: name of the column to encode.
+        columns: what to encode; of several a row is a tuple of cells.
         targets: encoded labels, one per row.
         numbers: each row's number in the source.
         modality: does the encoding.
         fingerprint: of the rows' content.
     """
-    key = hashlib.sha256(f"{fingerprint}|{text}|{modality.fingerprint}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{fingerprint}|{'|'.join(columns)}|{modality.fingerprint}".encode()).hexdigest()[:32]
     folder = cache_folder() / "encoded"
     folder.mkdir(parents=True, exist_ok=True)
-    encoded = _map(table.select_columns([text]), text, modality, folder / f"{key}.arrow", key)
+    encoded = _map(table.select_columns(list(columns)), modality, folder / f"{key}.arrow", key)
     lengths, full = (_numbers(encoded, name) for name in _LENGTHS)
     return Rows(encoded, lengths, full, numbers, targets)
 
 
-def limit_rows(rows: Rows, split: str, action: str, limit: int) -> Rows:
+def limit_rows(rows: Rows, split: str, action: str, modality: Modality) -> Rows:
     """Do with rows over the limit what the recipe says.
 
     Raises:
         DataError: `too_long: error` and there are such rows.
     """
-    too_long = rows.too_long()
+    too_long = rows.too_long(modality)
     if not too_long["rows"] or action == "cut":
         return rows
     if action == "error":
-        longest = int(rows.full_lengths.max())
+        longest = modality.sizes(rows.full_lengths).max()
         raise DataError(
-            f"{too_long['rows']} of {len(rows)} {split} rows are longer than max_length {limit} (the longest has {longest} tokens), and "
-            "the recipe says too_long: error. Raise data.max_length, or write too_long: cut or drop."
+            f"{too_long['rows']} of {len(rows)} {split} rows are longer than max_length {modality.limit:g} (the longest has {longest:g} "
+            f"{modality.unit}), and the recipe says too_long: error. Raise data.max_length, or write too_long: cut or drop."
         )
     return rows.keep(rows.full_lengths <= rows.lengths)
 
 
-def _map(table: datasets.Dataset, text: str, modality: Modality, cache: Path, key: str) -> datasets.Dataset:
-    def work(batch: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-        encoded = modality.encode(batch[text])
+def _map(table: datasets.Dataset, modality: Modality, cache: Path, key: str) -> datasets.Dataset:
+    columns = table.column_names
+
+    def work(batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        encoded = modality.encode(cells.values(batch, columns))
         return {**encoded.columns, "length": encoded.lengths, "full_length": encoded.full_lengths}
 
     if cache.exists() and not _complete(cache, len(table)):
@@ -110,10 +118,11 @@ def _map(table: datasets.Dataset, text: str, modality: Modality, cache: Path, ke
     return table.map(
         work,
         batched=True,
-        remove_columns=[text],
+        batch_size=modality.together,
+        remove_columns=columns,
         cache_file_name=str(cache),
         new_fingerprint=key,
-        desc="Tokenising" if not cache.exists() else None,
+        desc="Encoding" if not cache.exists() else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from luthier.data import conll, delimited, exchange, objects
 from luthier.data.encoding import Encoding, detect
+from luthier.data.media.placed import placed
 from luthier.data.packed import OPENERS, inside
 from luthier.data.tables import BATCH, cached, key_of
 from luthier.errors import DataError
@@ -173,7 +174,8 @@ def open_table(path: Path, reading: Reading | None = None) -> Table:
 
     Args:
         path: a csv, tsv, json, jsonl, parquet, conll, bio or bmes file; text formats may be compressed (gz, bz2, xz, zst, zip).
-            Exports of Label Studio and Prodigy and ShareGPT's conversations are told by their content.
+            Exports of Label Studio and Prodigy and ShareGPT's conversations are told by their content. Relative paths
+            of images and sounds become absolute, see `media.placed`.
         reading: encoding and annotators, as the recipe says.
 
     Raises:
@@ -186,7 +188,8 @@ def open_table(path: Path, reading: Reading | None = None) -> Table:
         raise DataError(_unsupported(path))
     if not path.stat().st_size:
         raise DataError(f"{path} is empty.")
-    return READERS[known](_File(path, reading or Reading()))
+    table = READERS[known](_File(path, reading or Reading()))
+    return replace(table, rows=placed(table.rows, path))
 
 
 def nearest(path: Path) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from luthier.data import looked
 from luthier.data.changes import Change
 from luthier.data.columns import column_of
 from luthier.data.dates import moments
+from luthier.data.labels import Found
 from luthier.data.leakage import Certificate, Side, certify, fix, ids, refuse
 from luthier.data.source import ORDER
 from luthier.data.table import Table
@@ -28,15 +30,19 @@ class Guarded:
     changes: list[Change] = field(default_factory=list)
 
 
-def guard(tables: Mapping[str, Table], text: str, options: Data) -> Guarded:
+def guard(tables: Mapping[str, Table], where: Found, options: Data) -> Guarded:
     """Check every pair of splits for what they should not share, and do what `data.leakage` says.
+
+    What gives a label away is looked for in texts only.
 
     Raises:
         DataError: they leak and the recipe says `error`; or `fix` would leave nothing to learn from.
     """
     ordered = {name: tables[name] for name in ORDER if name in tables}
-    sides = {name: Side(table.rows[text], table.labels, table.numbers) for name, table in ordered.items()}
-    certificate = _certificate(ordered, sides, options)
+    sides = {
+        name: Side(looked.shown(table.rows, where), table.labels, table.numbers) for name, table in ordered.items()
+    }
+    certificate = _certificate(ordered, sides, where, options)
     facts = {"action": options.leakage} | certificate.as_dict()
     warnings = [check.sentence for check in certificate.leaks]
     if options.leakage == "error":
@@ -51,7 +57,7 @@ def guard(tables: Mapping[str, Table], text: str, options: Data) -> Guarded:
     return Guarded(kept, facts, [*untold, *([said] if changes else [])], changes)
 
 
-def _certificate(tables: Mapping[str, Table], sides: Mapping[str, Side], options: Data) -> Certificate:
+def _certificate(tables: Mapping[str, Table], sides: Mapping[str, Side], where: Found, options: Data) -> Certificate:
     shared: dict[str, Any] = {}
     for kind, codes in {
         "exact": [one.same for one in tables.values()],
@@ -62,7 +68,7 @@ def _certificate(tables: Mapping[str, Table], sides: Mapping[str, Side], options
     skipped: list[str] = []
     common = [name for name in next(iter(tables.values())).rows.column_names if _everywhere(tables, name)]
     column = ids.guess(common)
-    if column and column not in (options.columns.text, options.columns.label):
+    if column and column not in (*where.inputs, options.columns.label):
         values = {name: _column(table, column) for name, table in tables.items()}
         why = ids.unusable(values)
         if why:
@@ -72,14 +78,19 @@ def _certificate(tables: Mapping[str, Table], sides: Mapping[str, Side], options
     by, named = options.split.by, str(options.split.column)
     if by in {"group", "time"} and named not in common:
         skipped.append(f"Column {named!r} is not in every split, so rows were not compared by {by}.")
-        return certify(sides, shared, None, skipped)
+        return certify(sides, shared, None, skipped, _tells(where))
     if by == "group":
         shared["group"] = _all(tables, named)
     when = None
     if by == "time":
         numbers = np.concatenate([table.numbers for table in tables.values()])
         when = moments(_all(tables, named), named, numbers, options.split.format)
-    return certify(sides, shared, when, skipped)
+    return certify(sides, shared, when, skipped, _tells(where))
+
+
+def _tells(where: Found) -> bool:
+    """Whether a text may give its label away: not where it only says where a row lies, nor for numbers and tags."""
+    return bool(where.also or not where.content) and where.kind != "numbers"
 
 
 def _everywhere(tables: Mapping[str, Table], column: str) -> bool:

@@ -45,7 +45,7 @@ def _unusable(facts: Facts) -> Iterator[Finding]:
     if rows:
         yield Finding(
             "unusable rows",
-            f"{rows:,} rows have no text or no label and are left out.",
+            f"{rows:,} rows cannot be used and are left out.",
             "Mend them in the file: changes.csv lists them.",
         )
 

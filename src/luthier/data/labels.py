@@ -1,4 +1,4 @@
-"""The label column as values: a string or an integer per row, a list of strings for multi-label, None where it is missing."""
+"""The label column as values: a string, an integer or a float per row, a list of strings for multi-label, None where it is missing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import ast
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,10 +21,12 @@ from luthier.errors import DataError
 INTEGER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
 """`3` and `3.0` (what pandas makes of integers beside a gap), but not `03`, which is a code."""
 
+FIFTHS = (0.2, 0.4, 0.6, 0.8)
+
 YES = frozenset({"1", "1.0", "true", "yes"})
 NO = frozenset({"0", "0.0", "false", "no"})
 
-Kind = Literal["single", "list", "indicator", "separated"]
+Kind = Literal["single", "list", "indicator", "separated", "numbers", "tags"]
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,29 @@ class Found:
     separator: str | None
     """What stands between several labels in one cell."""
     kind: Kind
-    """`single`: one label a row; the others are multi-label: a `list` in the column, an `indicator` column per label, or labels
-    `separated` by a character."""
+    """`single`: one label a row; `tags`: a list of one for each token; `numbers`: one number a row, or one in each of several columns;
+    the others are multi-label: a `list` in the column, an `indicator` column per label, or labels `separated` by a character."""
     why: str
     """A sentence that explains the choice."""
     integers: bool = False
     """Whether every label of the rows this was inferred from is an integer."""
+    medium: str = "text"
+    """What the column of inputs holds: `text`, `tokens` (lists of words), or a key of `data.media.MEDIA`."""
+    content: str = ""
+    """The column by which rows are told apart, where the inputs are no text: their hash, or what lists of words say; of several columns
+    of inputs what stands in all of them."""
+    also: tuple[str, ...] = ()
+    """Further columns of inputs, which the model reads together with `text`."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All columns that the model reads, in order."""
+        return (self.text, *self.also)
+
+    @property
+    def compared(self) -> str:
+        """The column by which rows are told apart."""
+        return self.content or self.text
 
 
 def labels(dataset: datasets.Dataset, found: Found) -> list[Any]:
@@ -49,12 +69,32 @@ def labels(dataset: datasets.Dataset, found: Found) -> list[Any]:
 
     A single label is a str, or an int where `found.integers` and it reads as one; whole floats count as integers, booleans become
     `true` and `false`, class numbers of a ClassLabel their names. Multi-label values are lists of str; no label at all is an empty
-    list. Missing is None: null, an empty or blank cell, a class number below 0, and for indicators any missing cell.
+    list. Numbers are floats, and of several columns a mapping of column to float. Missing is None: null, an empty or blank cell, a
+    class number below 0, and for indicators and several numbers any missing cell.
 
     Raises:
-        DataError: an indicator column holds something that is neither 0 nor 1, or a list cannot be read.
+        DataError: an indicator column holds something that is neither 0 nor 1, a number is none, or a list cannot be read.
     """
     return list(READERS[found.kind](dataset, found))
+
+
+def measured(labels: Sequence[Any]) -> bool:
+    """Whether labels are numbers that were measured, so that rows need not share any and those that differ do not conflict."""
+    return bool(labels) and isinstance(labels[0], float | dict)
+
+
+def shared(labels: Sequence[Any]) -> Sequence[Any]:
+    """Labels that many rows share, to divide rows by.
+
+    Of numbers the fifth of the rows that each lies in, by the first of several; of several labels or tags each once.
+    """
+    if labels and isinstance(labels[0], list):
+        return [sorted(set(one)) for one in labels]
+    if not measured(labels):
+        return labels
+    numbers = np.array([next(iter(one.values())) if isinstance(one, dict) else one for one in labels])
+    edges = np.unique(np.quantile(numbers, FIFTHS))
+    return [int(place) for place in np.searchsorted(edges, numbers, side="right")]
 
 
 def all_integers(dataset: datasets.Dataset, column: str) -> bool:
@@ -120,11 +160,39 @@ def _indicator(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
             yield None if None in marks else [column for column, mark in zip(columns, marks, strict=True) if mark]
 
 
+def _numbers(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    columns = found.label if isinstance(found.label, list) else [found.label]
+    reads = [_scalar(dataset, column) for column in columns]
+    row = 0
+    for table in scan(dataset, *columns):
+        for cells in zip(*(table[column].to_pylist() for column in columns), strict=True):
+            row += 1
+            values = [
+                _measured(read(cell), column, row) for read, cell, column in zip(reads, cells, columns, strict=True)
+            ]
+            if None in values:
+                yield None
+            else:
+                yield dict(zip(columns, values, strict=True)) if isinstance(found.label, list) else values[0]
+
+
+def _tags(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    column = _only(found)
+    feature = dataset.features[column]
+    inner = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else None
+    read = _named(inner) if isinstance(inner, datasets.ClassLabel) else _plain
+    for table in scan(dataset, column):
+        for value in table[column].to_pylist():
+            yield None if value is None else [read(one) for one in value]
+
+
 READERS: dict[Kind, Callable[[datasets.Dataset, Found], Iterator[Any]]] = {
     "single": _single,
     "list": _list,
     "separated": _separated,
     "indicator": _indicator,
+    "numbers": _numbers,
+    "tags": _tags,
 }
 
 
@@ -185,6 +253,21 @@ def _mark(cell: Any, column: str, row: int) -> bool | None:
     raise DataError(
         f"column {column!r}, row {row}: {value!r} is neither 0 nor 1. With one column per label each cell says whether the row has it; "
         "for a single column of class names write data.columns.label: " + column + "."
+    )
+
+
+def _measured(cell: str | None, column: str, row: int) -> float | None:
+    if cell is None:
+        return None
+    try:
+        value = float(cell.replace("_", "-"))  # Python alone reads 1_000 as a number
+    except ValueError:
+        value = math.inf
+    if math.isfinite(value):
+        return value
+    raise DataError(
+        f"column {column!r}, row {row}: {cell[:40]!r} is no number. The task predicts numbers: write them with digits and a decimal point, "
+        "as 3.5, and leave a cell empty where there is none; for classes write task: classify."
     )
 
 

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import datasets
 import numpy as np
 
-from luthier.data import conflicts, duplicates
+from luthier.data import conflicts, looked
 from luthier.data.changes import Change
 from luthier.data.duplicates import Groups
+from luthier.data.labels import Found
 from luthier.data.table import Table
-from luthier.errors import ExtraError
 from luthier.recipe.data import Data
 from luthier.show import Console
 
@@ -23,13 +22,13 @@ LEARNED = ("all", "train")
 
 
 def settle(
-    tables: Mapping[str, Table], text: str, options: Data, console: Console
+    tables: Mapping[str, Table], where: Found, options: Data, console: Console
 ) -> tuple[dict[str, Table], list[Change], dict[str, Any]]:
     """Look for duplicates in all splits together, and do with those in training what the recipe says.
 
     Args:
         tables: splits as the files give them; of given ones only training changes.
-        text: the column to compare.
+        where: the inputs are.
         options: its `duplicates`, `similarity` and `conflicts`.
         console: to show progress.
 
@@ -38,7 +37,7 @@ def settle(
     """
     if options.duplicates == "ignore" and options.conflicts == "keep":
         return dict(tables), [], {"sentence": "Duplicates were not looked for."}
-    groups, note = _search([table.rows for table in tables.values()], text, options, console)
+    groups, note = looked.alike([table.rows for table in tables.values()], where, options, console)
     marked = _marked(tables, groups)
     settled: dict[str, Table] = {}
     changes: list[Change] = []
@@ -56,7 +55,7 @@ def settle(
         "similarity": None if note else options.similarity,
         "conflicts": len(found),
         "examples": [
-            _shown(one, next(marked[name] for name in LEARNED if name in marked), text) for one in found[:SHOWN]
+            _shown(one, next(marked[name] for name in LEARNED if name in marked), where) for one in found[:SHOWN]
         ],
         "note": note,
     }
@@ -67,19 +66,6 @@ def renumbered(codes: np.ndarray) -> np.ndarray:
     """For each row the first place that has its code."""
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return np.asarray(first[inverse])
-
-
-def _search(parts: list[datasets.Dataset], text: str, options: Data, console: Console) -> tuple[Groups, str]:
-    """Groups over all rows, and why near duplicates were left out, where they were asked for."""
-    rows = datasets.concatenate_datasets([part.select_columns([text]) for part in parts])
-    how = "exact" if options.similarity is None else "near"
-    with console.bar("Looking for duplicates", duplicates.PASSES[how] * len(rows)) as advance:
-        if options.similarity is None:
-            return duplicates.exact(rows, text, advance), ""
-        try:
-            return duplicates.near(rows, text, options.similarity, advance=advance), ""
-        except ExtraError as missing:
-            return duplicates.exact(rows, text, advance), f"Near duplicates were not looked for. {missing}"
 
 
 def _marked(tables: Mapping[str, Table], groups: Groups) -> dict[str, Table]:
@@ -107,11 +93,11 @@ def _resolved(name: str, table: Table, inside: Groups, options: Data) -> tuple[T
     return table.relabel(done.changed).pick(done.kept), changes
 
 
-def _shown(conflict: conflicts.Conflict, table: Table, text: str) -> dict[str, Any]:
+def _shown(conflict: conflicts.Conflict, table: Table, where: Found) -> dict[str, Any]:
     return {
         "rows": [int(table.numbers[row]) + 1 for row in conflict.rows[:SHOWN]],
         "labels": conflict.labels[:SHOWN],
-        "text": str(table.rows[conflict.rows[0]][text])[:80],
+        "text": looked.shown(table.rows.select([conflict.rows[0]]), where)[0][:80],
     }
 
 

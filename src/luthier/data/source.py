@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import datasets
 from luthier import demo
 from luthier.data import hub
 from luthier.data.formats import Reading, Table, ending, open_table
+from luthier.data.media import folder as media_folder
+from luthier.data.media.stored import undecoded
 from luthier.errors import DataError
 from luthier.recipe.data import Data
 
@@ -56,7 +58,11 @@ def read(options: Data) -> Source:
         DataError: a file is missing, empty, damaged, of an unsupported kind or not in the encoding given; a pattern fits no file,
             or a shard is missing; a folder holds no data; a hub name is unknown or out of reach.
     """
-    reading = Reading(options.encoding, options.annotators)
+    found = _read(options, Reading(options.encoding, options.annotators))
+    return replace(found, splits={name: undecoded(rows) for name, rows in found.splits.items()})
+
+
+def _read(options: Data, reading: Reading) -> Source:
     if isinstance(options.files, str):
         return _read_one(options.files, reading)
     given = {name: paths for name, paths in options.files.model_dump().items() if paths}
@@ -139,7 +145,7 @@ def _read_folder(folder: Path, reading: Reading) -> Source:
         if split:
             given.setdefault(split, []).append(path)
     if "train" not in given:
-        raise DataError(_no_training(folder, files))
+        return _read_media(folder, files, reading)
     ignored = [path.name for path in files if not _split_of(path)]
     notes = [
         _renamed(path.name, split) for split, paths in given.items() for path in paths if split not in path.name.lower()
@@ -147,6 +153,49 @@ def _read_folder(folder: Path, reading: Reading) -> Source:
     if ignored:
         notes.append(f"{folder}: left out, because not named after a split: {', '.join(ignored)}.")
     return _read_files({name: given[name] for name in ORDER if name in given}, reading, notes)
+
+
+def _read_media(folder: Path, files: Sequence[Path], reading: Reading) -> Source:
+    """A folder of images or sounds: its file of metadata, or folders of classes, with those of splits above them or not."""
+    if media_folder.metadata(folder):
+        return _read_described(folder, reading)
+    given = _labelled_folders(folder)
+    if "train" in given:
+        ignored = given.pop("", [])
+        notes = [_renamed(one.name, split) for split, some in given.items() for one in some if one.name != split]
+        if ignored:
+            names = ", ".join(one.name for one in ignored)
+            notes.append(f"{folder}: left out, because not named after a split: {names}.")
+        return _read_files({name: given[name] for name in ORDER if name in given}, reading, notes)
+    if not all(map(_split_called, media_folder.classes(folder))):
+        return _read_files({UNDIVIDED: [folder]}, reading, [])
+    raise DataError(media_folder.unlabelled(folder) or _no_training(folder, files))
+
+
+def _read_described(folder: Path, reading: Reading) -> Source:
+    """A folder with a file of metadata; rows whose files all lie in folders of splits are divided so."""
+    table = media_folder.read_described(folder, reading)
+    names = [_split_called(name) for name in media_folder.first_folders(table.rows, folder)]
+    rows = {split: [row for row, name in enumerate(names) if name == split] for split in ORDER}
+    divided = {split: table.rows.select(some) for split, some in rows.items() if some and None not in names}
+    splits = divided if "train" in divided else {"train": table.rows}
+    return _undivided(
+        splits, {name: [{"path": str(folder), "rows": len(part)}] for name, part in splits.items()}, list(table.notes)
+    )
+
+
+def _labelled_folders(folder: Path) -> dict[str, list[Path]]:
+    """Subfolders with metadata or folders of classes, by the split that each is called, or an empty text."""
+    given: dict[str, list[Path]] = {}
+    for one in media_folder.folders(folder):
+        if media_folder.metadata(one) or media_folder.classes(one):
+            given.setdefault(_split_called(one.name) or "", []).append(one)
+    return given
+
+
+def _split_called(name: str) -> str | None:
+    """The split that a folder is called, or None."""
+    return next((split for split, names in OTHER_NAMES.items() if name.lower() in names), None)
 
 
 def _split_of(path: Path) -> str | None:
@@ -214,11 +263,17 @@ def _open(path: Path, reading: Reading) -> Table:
     if not path.is_dir():
         return open_table(path, reading)
     found = hub.open_saved(path) if hub.is_saved(path) else {}
-    if list(found) != ["train"]:
-        raise DataError(
-            f"{path} is a folder; a file, or a folder with a single saved dataset, was expected for one split."
-        )
-    return Table(found["train"])
+    if list(found) == ["train"]:
+        return Table(found["train"])
+    if media_folder.metadata(path):
+        return media_folder.read_described(path, reading)
+    if not found and media_folder.classes(path):
+        rows, notes = media_folder.read_classes(path)
+        return Table(rows, tuple(notes))
+    raise DataError(
+        f"{path} is a folder; a file, or a folder with a single saved dataset or with a folder of images or sounds for each class, "
+        "was expected for one split."
+    )
 
 
 def _joined(parts: Sequence[_Part]) -> datasets.Dataset:

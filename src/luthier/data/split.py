@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from luthier.errors import DataError
+
 NAMES = {2: ("train", "validation"), 3: ("train", "validation", "test")}
 
 FREQUENT = 10
@@ -39,18 +41,36 @@ def stratified(
         labels: one value per row, a list of str for multi-label.
         shares: of each part, summing to 1.
         seed: of the draw. The sizes of all parts in all classes depend on the labels only, not on seed or order.
-        always_first: whether the first part, which is training, gets a row of every class, its only one too.
+        always_first: whether the first part, which is training, gets a row of every class and label, its only one too.
     """
-    chosen = _allot(_strata(labels), np.array(list(shares.values())), seed, always_first)
-    return dict(zip(shares, chosen, strict=True))
+    strata = _strata(labels)
+    chosen = _allot(strata, np.array(list(shares.values())), seed, always_first)
+    return dict(zip(shares, _completed(chosen, labels, strata, seed) if always_first else chosen, strict=True))
 
 
-def draw(labels: Sequence[Any], rows: int, seed: int) -> np.ndarray:
-    """Numbers of `rows` rows drawn at random, every class with its share; all rows when there are no more."""
+def draw(labels: Sequence[Any], rows: int, seed: int, every_label: bool = False) -> np.ndarray:
+    """Numbers of `rows` rows drawn at random, every class with its share; all rows when there are no more.
+
+    Args:
+        labels: one value per row, a list of str for multi-label.
+        rows: how many.
+        seed: of the draw.
+        every_label: whether each label has a row among them, however small its share.
+
+    Raises:
+        DataError: so few rows cannot have every label.
+    """
     if rows >= len(labels):
         return np.arange(len(labels))
-    share = rows / len(labels)
-    return _allot(_strata(labels), np.array([share, 1 - share]), seed, always_first=False)[0]
+    share, strata = rows / len(labels), _strata(labels)
+    chosen = _allot(strata, np.array([share, 1 - share]), seed, always_first=False)
+    picked = _completed(chosen, labels, strata, seed)[0] if every_label else chosen[0]
+    if len(picked) > rows:
+        known = len({member for label in labels for member in members(label)})
+        raise DataError(
+            f"data.rows: {rows:,} rows cannot hold one of each of training's {known:,} labels, and it needs them. Ask for more rows."
+        )
+    return picked
 
 
 def members(label: Any) -> list[Hashable]:
@@ -101,6 +121,38 @@ def _allot(strata: Sequence[np.ndarray], shares: np.ndarray, seed: int, always_f
         for part, piece in enumerate(np.split(random.permutation(rows), np.cumsum(counts)[:-1])):
             chosen[part].append(piece)
     return [np.sort(np.concatenate(pieces)) for pieces in chosen]
+
+
+def _completed(
+    parts: list[np.ndarray], labels: Sequence[Any], strata: Sequence[np.ndarray], seed: int
+) -> list[np.ndarray]:
+    """Swap rows until the first part has every label; sizes stay, unless each row of the first part is the only one of a label."""
+    counts = Counter(member for row in parts[0].tolist() for member in set(members(labels[row])))
+    if all(member in counts for label in labels for member in members(label)):
+        return parts
+    place = np.zeros(len(labels), dtype=np.int64)
+    for number, rows in enumerate(parts):
+        place[rows] = number
+    leaving = _largest_first(strata, place == 0)
+    for row in np.random.default_rng(seed).permutation(np.flatnonzero(place)).tolist():
+        if all(counts[member] for member in members(labels[row])):
+            continue
+        counts.update(set(members(labels[row])))
+        spare = (
+            one for one in leaving if not place[one] and all(counts[member] > 1 for member in members(labels[one]))
+        )
+        out = next(spare, None)
+        if out is not None:
+            counts.subtract(set(members(labels[out])))
+            place[out] = place[row]
+        place[row] = 0
+    return [np.flatnonzero(place == number) for number in range(len(parts))]
+
+
+def _largest_first(strata: Sequence[np.ndarray], inside: np.ndarray) -> list[int]:
+    """Rows of a part in the order in which it can best do without them: always one of the stratum of which most are left."""
+    order = [(-left, int(row)) for rows in strata for left, row in enumerate(rows[inside[rows]])]
+    return [row for _, row in sorted(order)]
 
 
 def _rounded(exact: np.ndarray, owed: np.ndarray) -> np.ndarray:

@@ -11,20 +11,14 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-PIPELINES = {"classify": "text-classification"}
-"""The hub's name of each task."""
-
-HUB_METRICS: dict[str, tuple[str, dict[str, str] | None]] = {
-    "accuracy": ("accuracy", None),
-    "f1_macro": ("f1", {"average": "macro"}),
-    "f1_micro": ("f1", {"average": "micro"}),
-    "f1_weighted": ("f1", {"average": "weighted"}),
-    "precision_macro": ("precision", {"average": "macro"}),
-    "recall_macro": ("recall", {"average": "macro"}),
-    "roc_auc": ("roc_auc", None),
-    "brier": ("brier_score", None),
+READS = {"text": "a text", "tokens": "a text", "image": "an image", "audio": "a recording"}
+EXAMPLES = {
+    "text": "A text to read.",
+    "tokens": "A text to read.",
+    "image": "a-picture.jpg",
+    "audio": "a-recording.wav",
 }
-"""Figures that the hub knows, by its name and arguments."""
+"""By what the model reads."""
 
 
 def card(facts: Mapping[str, Any]) -> str:
@@ -42,6 +36,7 @@ def card(facts: Mapping[str, Any]) -> str:
         metadata=Markup(metadata(facts).to_yaml()),
         loading=Markup(loading(facts)),
         explanation=explanation(facts),
+        reads=READS[facts["run"]["medium"]],
         use=Markup(use(facts)),
     )
 
@@ -54,7 +49,7 @@ def metadata(facts: Mapping[str, Any]) -> ModelCardData:
         base_model=run["base_model"] or _hub_name(run["model"]),
         language=run["language"],
         library_name=run["library"],
-        pipeline_tag=PIPELINES.get(run["task"]),
+        pipeline_tag=_pipeline(facts),
         tags=["luthier", *(one.split(" ")[0] for one in run["method"])],
         metrics=sorted({result.metric_type for result in results}) or None,
         model_name=run["name"] if results else None,
@@ -64,19 +59,20 @@ def metadata(facts: Mapping[str, Any]) -> ModelCardData:
 
 def loading(facts: Mapping[str, Any]) -> str:
     """A few lines of Python that load the model without luthier; none where nothing else loads it."""
-    run, example = facts["run"], "A text to classify."
+    run, about = facts["run"], facts["run"]["about"]
     if run["library"] == "transformers":
-        several = ", top_k=None" if run["kind"] == "multilabel" else ""
+        options = "".join(f", {name}={value!r}" for name, value in about["options"].items())
+        call = f'predict("{EXAMPLES[run["medium"]]}")'
         return (
             "from transformers import pipeline\n"
-            f'classify = pipeline("text-classification", model="{_model_folder(facts)}"{several})\n'
-            f'print(classify("{example}"))'
+            f'predict = pipeline("{_pipeline(facts)}", model="{_model_folder(facts)}"{options})\n'
+            f"print({about['reading'].replace('{call}', call)})"
         )
-    if run["library"] != "peft":
+    if run["library"] != "peft" or not about["peft"]:
         return ""
     return (
-        f"{_registration(run['module'])}from peft import AutoPeftModelForSequenceClassification\n"
-        f'model = AutoPeftModelForSequenceClassification.from_pretrained("{_model_folder(facts)}", num_labels={len(run["labels"])})\n'
+        f"{_registration(run['module'])}from peft import {about['peft']}\n"
+        f'model = {about["peft"]}.from_pretrained("{_model_folder(facts)}", num_labels={len(run["labels"])})\n'
         f"labels = {run['labels']!r}"
     )
 
@@ -94,7 +90,8 @@ def explanation(facts: Mapping[str, Any]) -> str:
 
 def use(facts: Mapping[str, Any]) -> str:
     """The same with luthier."""
-    return f'import luthier\nrun = luthier.open("{_posix(facts["run"]["folder"])}")\nprint(run.predict(["A text to classify."]))'
+    run = facts["run"]
+    return f'import luthier\nrun = luthier.open("{_posix(run["folder"])}")\nprint(run.predict(["{EXAMPLES[run["medium"]]}"]))'
 
 
 def cell(text: object) -> Markup:
@@ -108,18 +105,23 @@ def _results(facts: Mapping[str, Any]) -> list[EvalResult]:
     scores, name = facts["scores"], _data_name(facts["run"]["files"])
     return [
         EvalResult(
-            task_type=PIPELINES.get(facts["run"]["task"], facts["run"]["task"]),
+            task_type=_pipeline(facts),
             dataset_type=name,
             dataset_name=name,
             dataset_split=scores["split"],
-            metric_type=HUB_METRICS[figure["name"]][0],
+            metric_type=figure["hub"][0],
             metric_name=figure["title"],
-            metric_args=HUB_METRICS[figure["name"]][1],
+            metric_args=figure["hub"][1],
             metric_value=round(figure["value"], 4),
         )
         for figure in scores["figures"]
-        if figure["name"] in HUB_METRICS
+        if figure["hub"]
     ]
+
+
+def _pipeline(facts: Mapping[str, Any]) -> str:
+    """The name that transformers and the hub have for such models."""
+    return str(facts["run"]["about"]["pipeline"].replace("{medium}", facts["run"]["medium"]))
 
 
 def _hub_name(model: str) -> str | None:

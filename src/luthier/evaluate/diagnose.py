@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.evaluate.metrics import LOWER_IS_BETTER
+from luthier.tasks import Target
 
 Verdict = Literal["under-fitting", "over-fitting", "still improving", "unstable", "settled", "too little to tell"]
 Values = NDArray[np.float64]
@@ -60,6 +60,10 @@ class _Curves:
     validation: Values
     monitored: Values
     monitor: str
+    lower_is_better: bool
+    """Of what is monitored."""
+    smoothing: bool
+    """Whether the loss asks for confidence in a class, which can be smoothed."""
     train: Mapping[str, Any]
     """The recipe's `train`."""
     seed: int
@@ -87,25 +91,27 @@ class _Curves:
         return f"train.lr={float(self.rates.max()) * factor:.1g}"
 
 
-def diagnose(log: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any] | None = None) -> Diagnosis:
+def diagnose(log: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], target: Target) -> Diagnosis:
     """Read the curves of a run.
 
     Args:
         log: records of log.jsonl.
         recipe: the resolved recipe; names the monitored metric and what is already set, so that it is not suggested again.
+        target: what is learned.
     """
-    curves = _read(log, recipe or {})
+    curves = _read(log, recipe, target)
     found = (rule(curves) for rule in _RULES)
     return next((one for one in found if one), None) or _settled(curves)
 
 
-def _read(log: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> _Curves:
+def _read(log: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], target: Target) -> _Curves:
     train = recipe.get("train") or {}
     steps = [one for one in log if one.get("event") == "step"]
     evaluations = [
         one for one in log if one.get("event") == "evaluate" and one.get("split", "validation") == "validation"
     ]
-    monitor = train.get("monitor") or ("f1_macro" if any("f1_macro" in one for one in evaluations) else "loss")
+    monitor = train.get("monitor") or target.judge.monitor
+    monitor = monitor if any(monitor in one for one in evaluations) else "loss"
     return _Curves(
         steps=_column(steps, "step"),
         losses=_column(steps, "loss"),
@@ -115,6 +121,8 @@ def _read(log: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> _Curve
         validation=_column(evaluations, "loss"),
         monitored=_column(evaluations, monitor),
         monitor=monitor,
+        lower_is_better=target.judge.lower_is_better(monitor),
+        smoothing=target.smoothing,
         train=train,
         seed=recipe.get("seed") or 0,
     )
@@ -201,7 +209,7 @@ def _over_fitting(curves: _Curves) -> Diagnosis | None:
         "over-fitting",
         f"The validation loss was lowest, {loss[best]:.3f}, at epoch {curves.epochs[best]:.3g} and rose to {loss[-1]:.3f} by "
         f"epoch {curves.epochs[-1]:.3g}, while the training loss went from {then:.3f} to {now:.3f}{_meanwhile(curves, best)}.",
-        _restraint(curves.train),
+        _restraint(curves.train, curves.smoothing),
     )
 
 
@@ -209,16 +217,17 @@ def _meanwhile(curves: _Curves, best: int) -> str:
     if curves.monitor == "loss" or not np.isfinite(curves.monitored[[best, -1]]).all():
         return ""
     then, now = curves.monitored[best], curves.monitored[-1]
-    worse = now > then if curves.monitor in LOWER_IS_BETTER else now < then
-    reading = "the answers get worse" if worse else "the answers are no worse, only too sure of themselves"
+    worse = now > then if curves.lower_is_better else now < then
+    unsure = ", only too sure of themselves" if curves.smoothing else ""
+    reading = "the answers get worse" if worse else f"the answers are no worse{unsure}"
     return f"; {curves.monitor} went from {then:.3f} to {now:.3f}: {reading}"
 
 
-def _restraint(train: Mapping[str, Any]) -> str:
+def _restraint(train: Mapping[str, Any], smoothing: bool) -> str:
     """The first remedy that is not in use yet."""
     if not train.get("early_stopping"):
         return "train.early_stopping={patience: 2}"
-    if not train.get("label_smoothing"):
+    if smoothing and not train.get("label_smoothing"):
         return "train.label_smoothing=0.1"
     return f"train.weight_decay={10 * (train.get('weight_decay') or 0.01):.1g}"
 

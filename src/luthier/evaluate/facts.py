@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from io import StringIO
 from itertools import pairwise
@@ -13,18 +13,8 @@ import numpy as np
 from luthier.data import health
 from luthier.evaluate import plan
 from luthier.evaluate.diagnose import diagnose
-from luthier.evaluate.intervals import intervals
+from luthier.evaluate.judge import Figure
 from luthier.evaluate.loading import loading
-from luthier.evaluate.metrics import (
-    FIGURES,
-    LOWER_IS_BETTER,
-    Array,
-    confusion,
-    majority,
-    measure,
-    per_class,
-    reliability,
-)
 from luthier.evaluate.records import Records
 
 Facts = dict[str, Any]
@@ -45,9 +35,10 @@ def run(records: Records) -> Facts:
         "name": records.folder.name,
         "folder": str(records.folder),
         "task": plan.name(records.recipe.get("task")),
-        "kind": records.data["target"]["kind"],
-        "labels": records.labels,
+        "labels": list(records.target.model_config["id2label"].values()),
+        "about": asdict(records.target.about),
         "input": records.data["columns"]["text"],
+        "medium": records.data["columns"].get("medium", "text"),
         "target": records.data["columns"]["label"],
         "model": records.recipe["model"],
         "base_model": resolved.get("base_model"),
@@ -73,24 +64,25 @@ def run(records: Records) -> Facts:
 
 
 def scores(records: Records) -> Facts | None:
-    """Every figure with its interval, beside the majority baseline."""
+    """Every figure with its interval, beside what one answer for all rows gets."""
     if records.scored is None:
         return None
-    train = records.data["splits"]["train"]
-    counts = [train["labels"].get(label, 0) for label in records.labels]
-    figures, ends = measure(*records.scored), intervals(*records.scored, seed=records.recipe.get("seed") or 0)
-    baseline = majority(counts, records.scored[0], train["rows"])
+    judge, targets = records.target.judge, records.scored[0]
+    figures = judge.metrics(*records.scored)
+    ends = judge.intervals(*records.scored, seed=records.recipe.get("seed") or 0)
+    baseline = judge.baseline(targets, records.data["splits"]["train"])
+    constant = baseline.figures if baseline else {}
     return {
         "split": records.held_out,
-        "rows": len(records.scored[0]),
-        "main": _main(records, figures),
-        "most_frequent": _most_frequent(records, counts, train["rows"]),
+        "rows": len(targets),
+        "main": records.monitor if records.monitor in figures else next(iter(figures)),
+        "always": baseline.answer if baseline else None,
         "figures": [
             {
-                **_described(name, records.labels),
+                **_described(name, judge.figures[name]),
                 "value": value,
                 "interval": ends.get(name),
-                "baseline": baseline.get(name),
+                "baseline": constant.get(name),
             }
             for name, value in figures.items()
         ],
@@ -113,10 +105,11 @@ def _doubts(records: Records, told: Facts | None) -> Iterable[str]:
         yield f"Only {told['rows']} rows were scored: mind how wide the intervals are."
     if main["baseline"] is not None and main["interval"] and not _beats(main):
         yield (
-            f"{main['title']} is not reliably better than always answering {told['most_frequent']}: "
+            f"{main['title']} is not reliably better than always answering {told['always']}: "
             f"{main['value']:.3f} ({main['interval'][0]:.3f} to {main['interval'][1]:.3f}) against {main['baseline']:.3f}."
         )
-    absent = [label for label in records.labels if not records.data["splits"][records.held_out]["labels"].get(label)]
+    splits = records.data["splits"]
+    absent = [label for label in splits["train"]["labels"] if not splits[records.held_out]["labels"].get(label)]
     if absent:
         yield f"No {records.held_out} row has the label {', '.join(absent)}: nothing is known about how well it is found."
 
@@ -128,21 +121,22 @@ def _beats(figure: Facts) -> bool:
 
 def diagnosis(records: Records) -> Facts:
     """What the curves say."""
-    return asdict(diagnose(records.log, records.recipe))
+    return asdict(diagnose(records.log, records.recipe, records.target))
 
 
 def data(records: Records) -> Facts:
     """What was learned from and scored on."""
     return {
         **{
-            key: records.data.get(key) for key in ("files", "split", "columns", "max_length", "bad_rows", "fingerprint")
+            key: records.data.get(key)
+            for key in ("files", "split", "columns", "max_length", "unit", "bad_rows", "fingerprint")
         },
         "notes": records.data.get("notes", []),
         "health": [vars(one) for one in health.examine(records.data)] if "changes" in records.data else [],
         "suspects": (records.data.get("labels") or {}).get("suspects", [])[:SUSPECTS],
         "changes": records.data.get("changes"),
-        "labels": records.labels,
-        "multilabel": records.multilabel,
+        "labels": list(records.data["splits"]["train"]["labels"]),
+        "several": any(sum(part["labels"].values()) > part["rows"] for part in records.data["splits"].values()),
         "splits": [
             {"name": name, **{key: part.get(key) for key in ("rows", "labels", "length", "too_long")}}
             for name, part in records.data["splits"].items()
@@ -156,15 +150,15 @@ def curves(records: Records) -> Facts | None:
     evaluations = [one for one in records.log if one["event"] == "evaluate" and one.get("split") == "validation"]
     if not steps:
         return None
-    monitor = (records.recipe.get("train") or {}).get("monitor") or "loss"
-    lower = monitor in LOWER_IS_BETTER
-    watched = _points(evaluations, monitor)
+    monitor, watched = records.monitor, _points(evaluations, records.monitor)
+    lower = records.target.judge.lower_is_better(monitor)
     return {
         "train": _thinned(_points(steps, "loss")),
         "lr": _thinned(_points(steps, "lr")),
         "validation": _points(evaluations, "loss"),
         "monitor": monitor,
         "monitored": watched,
+        "lower_is_better": lower,
         "best": (min if lower else max)(watched, key=lambda point: point[1]) if watched else None,
         "epochs": steps[-1].get("epoch"),
         "samples_per_second": _median(steps, "samples_per_second"),
@@ -173,30 +167,9 @@ def curves(records: Records) -> Facts | None:
     }
 
 
-def answers(records: Records) -> Facts | None:
-    """Which classes are taken for which."""
-    if records.scored is None:
-        return None
-    counts = confusion(*records.scored)
-    return {
-        "labels": records.labels,
-        "multilabel": records.multilabel,
-        "counts": counts.tolist(),
-        "pairs": _pairs(records, counts),
-    }
-
-
-def classes(records: Records) -> list[Facts] | None:
-    """Precision, recall and F1 a class."""
-    return None if records.scored is None else per_class(*records.scored, records.labels)
-
-
-def calibration(records: Records) -> Facts | None:
-    """Confidence against accuracy."""
-    if records.scored is None:
-        return None
-    bins = reliability(*records.scored)
-    return {"bins": bins, "error": measure(*records.scored)["ece"], "multilabel": records.multilabel}
+def judged(section: str) -> Callable[[Records], Any]:
+    """What gathers a section that only some tasks have."""
+    return lambda records: records.sections.get(section)
 
 
 def recipe(records: Records) -> str:
@@ -216,45 +189,8 @@ def environment(records: Records) -> Facts:
     return {key: dict(records.resolved.get(key) or {}) for key in ("versions", "hardware")}
 
 
-def _described(name: str, labels: Sequence[str]) -> Facts:
-    figure, positive = FIGURES[name], _quoted(labels[-1])
-    return {
-        "name": name,
-        "title": figure.title.format(positive=positive),
-        "meaning": figure.meaning.format(positive=positive),
-        "lower_is_better": figure.lower_is_better,
-    }
-
-
-def _quoted(label: str) -> str:
-    return f"“{label}”"
-
-
-def _main(records: Records, figures: Mapping[str, float]) -> str:
-    """The figure to put first: the monitored one where the scored rows have it."""
-    monitor = (records.recipe.get("train") or {}).get("monitor")
-    return str(monitor) if monitor in figures else next(iter(figures))
-
-
-def _most_frequent(records: Records, counts: Sequence[int], rows: int) -> str:
-    if records.multilabel:
-        common = [label for label, count in zip(records.labels, counts, strict=True) if 2 * count >= rows]
-        return " + ".join(map(_quoted, common)) or "no label"
-    return _quoted(records.labels[int(np.argmax(counts))])
-
-
-def _pairs(records: Records, counts: Array) -> list[Facts]:
-    """The most frequent confusions of one class for another."""
-    if records.multilabel:
-        return []
-    wrong = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:10]
-    places = [divmod(int(place), len(counts)) for place in order]
-    return [
-        {"truth": records.labels[i], "answer": records.labels[j], "count": int(wrong[i, j]), "of": int(counts[i].sum())}
-        for i, j in places
-        if wrong[i, j]
-    ]
+def _described(name: str, figure: Figure) -> Facts:
+    return {"name": name, **asdict(figure)}
 
 
 def _last(log: Sequence[Facts], event: str) -> Facts:

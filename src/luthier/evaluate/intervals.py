@@ -1,21 +1,18 @@
-"""How sure a figure is: 95 % percentile intervals from 1,000 bootstrap resamples of the rows.
+"""The bootstrap intervals of `luthier.evaluate.bootstrap` for classes, the fast way.
 
-Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13. A resample is kept as how often each row was drawn,
-so that every figure is a weighted count and a thousand of them cost a few matrix products.
+A resample is kept as how often each row was drawn, so that every figure is a weighted count and a thousand of them cost a
+few matrix products.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from luthier.evaluate.metrics import Array, checked, decide, one_vs_rest
-
-LEVEL = 95
-BLOCK = 300_000
-"""Numbers held at once, resamples of a block x rows: few enough for the processor's cache."""
+from luthier.evaluate.bootstrap import Array, draw, percentiles
+from luthier.evaluate.metrics import checked, decide, one_vs_rest
 
 
 def intervals(
@@ -47,24 +44,7 @@ def intervals(
             for weights in draw(len(targets), seed, resamples)
         ]
     values = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-    return {name: _percentiles(one) for name, one in values.items() if np.isfinite(one).any()}
-
-
-def draw(rows: int, seed: int, resamples: int = 1000) -> Iterator[Array]:
-    """Resamples in blocks: how often each row was drawn, float64 of shape (resamples of this block, rows)."""
-    generator = np.random.default_rng(seed)
-    size = min(resamples, max(1, BLOCK // rows))
-    for start in range(0, resamples, size):
-        count = min(size, resamples - start)
-        drawn = generator.integers(rows, size=(count, rows)) + rows * np.arange(count)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(count, rows).astype(np.float64)
-
-
-def _percentiles(values: Array) -> tuple[float, float]:
-    """Resamples in which the figure is undefined (a class was not drawn) do not count."""
-    tail = (100 - LEVEL) / 2
-    low, high = np.nanpercentile(values, [tail, 100 - tail])
-    return float(low), float(high)
+    return {name: percentiles(one) for name, one in values.items() if np.isfinite(one).any()}
 
 
 class _Counts:

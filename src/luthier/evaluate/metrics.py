@@ -1,4 +1,4 @@
-"""How good predictions are: every figure is computed here and nowhere else.
+"""How good answers of one class or several labels a row are: every figure of them is computed here and nowhere else.
 
 Targets are class indices of shape (rows,), or 0/1 of shape (rows, labels) for multi-label rows. Probabilities have shape
 (rows, labels). A figure that is undefined for the rows at hand (ROC AUC with one class) is left out, never NaN.
@@ -7,45 +7,53 @@ Targets are class indices of shape (rows,), or 0/1 of shape (rows, labels) for m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn import metrics as reference
 
 from luthier.errors import DataError, DivergedError
-
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """What a person should know about a figure; `{positive}` stands for the second class."""
-
-    title: str
-    meaning: str
-    lower_is_better: bool = False
-
+from luthier.evaluate.bootstrap import Array
+from luthier.evaluate.judge import Figure
 
 FIGURES: dict[str, Figure] = {
-    "accuracy": Figure("Accuracy", "share of rows answered right (multi-label: with every label right)"),
-    "f1_macro": Figure("F1, macro", "F1 averaged over classes; rare classes count as much as common ones"),
-    "f1_micro": Figure("F1, micro", "F1 over all decisions together"),
-    "f1_weighted": Figure("F1, weighted", "F1 averaged over classes by their number of rows"),
-    "precision_macro": Figure("Precision, macro", "how often an answer is right, averaged over classes"),
-    "recall_macro": Figure("Recall, macro", "how much of each class is found, averaged over classes"),
+    "accuracy": Figure(
+        "Accuracy", "share of rows answered right (multi-label: with every label right)", hub=("accuracy", None)
+    ),
+    "f1_macro": Figure(
+        "F1, macro",
+        "F1 averaged over classes; rare classes count as much as common ones",
+        hub=("f1", {"average": "macro"}),
+    ),
+    "f1_micro": Figure("F1, micro", "F1 over all decisions together", hub=("f1", {"average": "micro"})),
+    "f1_weighted": Figure(
+        "F1, weighted", "F1 averaged over classes by their number of rows", hub=("f1", {"average": "weighted"})
+    ),
+    "precision_macro": Figure(
+        "Precision, macro",
+        "how often an answer is right, averaged over classes",
+        hub=("precision", {"average": "macro"}),
+    ),
+    "recall_macro": Figure(
+        "Recall, macro", "how much of each class is found, averaged over classes", hub=("recall", {"average": "macro"})
+    ),
     "precision": Figure("Precision of {positive}", "how often {positive} is right when it is answered"),
     "recall": Figure("Recall of {positive}", "how much of {positive} is found"),
     "f1": Figure("F1 of {positive}", "harmonic mean of that precision and recall"),
-    "roc_auc": Figure("ROC AUC", "chance that a row of a class gets a higher score for it than a row without"),
+    "roc_auc": Figure(
+        "ROC AUC", "chance that a row of a class gets a higher score for it than a row without", hub=("roc_auc", None)
+    ),
     "log_loss": Figure("Log loss", "mean of −ln(probability of the truth)", lower_is_better=True),
-    "brier": Figure("Brier score", "mean squared error of the probabilities", lower_is_better=True),
+    "brier": Figure(
+        "Brier score", "mean squared error of the probabilities", lower_is_better=True, hub=("brier_score", None)
+    ),
     "ece": Figure("Calibration error", "mean distance between confidence and accuracy, 15 bins", lower_is_better=True),
 }
+"""`{positive}` stands for the second of two classes."""
 
-LOWER_IS_BETTER = frozenset({"loss"} | {name for name, figure in FIGURES.items() if figure.lower_is_better})
+SECOND_CLASS = ("precision", "recall", "f1")
+"""Figures about the second of two classes, which more have not."""
 
 
 def measure(targets: Array, probabilities: Array, threshold: float = 0.5) -> dict[str, float]:
@@ -167,18 +175,32 @@ def checked(targets: Array, probabilities: Array) -> tuple[Array, Array]:
         DataError: there are no rows.
         DivergedError: a probability is not a number.
     """
+    refuse(targets, probabilities)
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    if targets.ndim == 1:
+        probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+    return np.asarray(targets).astype(np.int64), probabilities
+
+
+def refuse(targets: Array, scores: Array) -> None:
+    """Refuse to measure what says nothing.
+
+    Args:
+        targets: first axis rows.
+        scores: (rows, outputs).
+
+    Raises:
+        DataError: there are no rows.
+        DivergedError: a score is not a number.
+    """
     if not len(targets):
         raise DataError("there are no rows to measure; expected at least one row with a label.")
-    broken = int((~np.isfinite(probabilities)).any(axis=1).sum())
+    broken = int((~np.isfinite(scores)).any(axis=1).sum())
     if broken:
         raise DivergedError(
             f"the model's output is not a number for {broken} of {len(targets)} rows: training has diverged. "
             "Lower train.lr, or set train.precision=fp32."
         )
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    if targets.ndim == 1:
-        probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
-    return np.asarray(targets).astype(np.int64), probabilities
 
 
 def _averages(targets: Array, answers: Array) -> dict[str, float]:

@@ -18,8 +18,6 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from luthier.evaluate.metrics import LOWER_IS_BETTER
-
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "luthier",
@@ -37,6 +35,8 @@ STYLE: dict[Any, Any] = {
 }
 DARK, MIDDLE, LIGHT = "#0b3c5d", "#c0561a", "#9db8cc"
 """Far apart in lightness, so that they stay apart in grey; lines differ in marker and dash as well."""
+PANELS = 6
+"""Scatter plots drawn beside each other; of more outputs the first."""
 NAMED = 40
 """Classes up to which the confusion plot names each."""
 
@@ -88,6 +88,23 @@ def reliability(facts: Mapping[str, Any]) -> str:
         return _svg(figure, "reliability", f"Reliability diagram; expected calibration error {facts['error']:.3f}.")
 
 
+def scatter(facts: Sequence[Mapping[str, Any]]) -> str:
+    """Predicted over true numbers, a panel an output; the dashed line is where both are the same."""
+    shown = facts[:PANELS]
+    with _style():
+        figure = Figure(figsize=(1 + 3.2 * len(shown), 3.8))
+        for axes, one in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
+            points = np.asarray(one["points"])
+            ends = points.min(), points.max()
+            axes.plot(ends, ends, color="black", linestyle="--", linewidth=1)
+            axes.plot(*points.T, "o", color=DARK, alpha=0.35, markersize=4, markeredgewidth=0)
+            axes.set(title=one["name"] if len(facts) > 1 else "", xlabel="true", ylabel="predicted", aspect="equal")
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        figure.tight_layout()
+        fit = ", ".join(f"{one['name']} R2 {one['figures']['r2']:.3f}" for one in shown if "r2" in one["figures"])
+        return _svg(figure, "numbers", f"Predicted against true numbers; {fit or 'R2 is not defined'}.")
+
+
 def confusion(facts: Mapping[str, Any]) -> str:
     """Share of each true class (row) that got each answer (column), dark for many; the diagonal is right."""
     labels = facts["labels"]
@@ -128,7 +145,7 @@ def _monitored(axes: Axes, facts: Mapping[str, Any]) -> None:
     axes.plot(*_columns(facts["monitored"]), color=DARK, marker="o")
     axes.plot(*facts["best"], "D", color=MIDDLE, markersize=9, label=f"best: {facts['best'][1]:.3f}")
     axes.margins(y=0.2)
-    axes.legend(loc="upper right" if facts["monitor"] in LOWER_IS_BETTER else "lower right")
+    axes.legend(loc="upper right" if facts["lower_is_better"] else "lower right")
 
 
 def _told(facts: Mapping[str, Any]) -> str:

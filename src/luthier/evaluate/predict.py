@@ -14,19 +14,22 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from luthier.data.batches import Feed
+from luthier.evaluate.judge import PerRow, take
+from luthier.objectives import inputs_of
 from luthier.tasks import Target
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 from luthier.training.step import out_of_memory
 
-Part = tuple[np.ndarray, np.ndarray, float, float]
-"""Of a group of rows: their positions, their probabilities, loss sum and count."""
+Part = tuple[np.ndarray, PerRow, float, float]
+"""Of a group of rows: their positions, their scores, loss sum and count."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model says of a split: `probabilities` (rows, labels) float32 in the order of the rows, and the mean loss."""
+    """What a model says of a split, in the order of the rows, and the mean loss."""
 
-    probabilities: np.ndarray
+    probabilities: Any
+    """`PerRow`: an array with rows on its first axis, such as (rows, labels) float32, or a list of arrays."""
     loss: float
 
 
@@ -67,9 +70,9 @@ class Scorer:
     @torch.inference_mode()
     def _score(self, model: nn.Module, rows: Feed, group: np.ndarray) -> Part:
         batch = rows.batch(group, self.accelerator.device)
-        outputs = model(**{name: value for name, value in batch.items() if name != "target"})
+        outputs = model(**inputs_of(batch))
         loss, count = self.objective(_Answered(outputs), batch)
-        return group, self.target.scores(outputs.logits).cpu().numpy(), loss.item(), count.item()
+        return group, off_device(self.target.scores(outputs.logits, batch)), loss.item(), count.item()
 
 
 @contextmanager
@@ -95,11 +98,23 @@ class _Answered(nn.Module):
         return self.outputs
 
 
+def off_device(scores: Any) -> PerRow:
+    """What `Target.scores` gives, as numpy arrays."""
+    return [row.cpu().numpy() for row in scores] if isinstance(scores, list) else scores.cpu().numpy()
+
+
 def _assemble(found: Sequence[Part], rows: int) -> Scores:
     if not found:
         raise ValueError("there are no rows to score")
-    probabilities = np.empty((rows, found[0][1].shape[1]), dtype=np.float32)
-    for group, scores, _, _ in found:
-        probabilities[group] = scores
     loss, count = sum(part[2] for part in found), sum(part[3] for part in found)
-    return Scores(probabilities, loss / count)
+    return Scores(in_order([part[:2] for part in found]), loss / count)
+
+
+def in_order(found: Sequence[tuple[np.ndarray, PerRow]]) -> PerRow:
+    """Scores of all rows, put together from groups of rows by their positions."""
+    order = np.argsort(np.concatenate([positions for positions, _ in found]))
+    parts = [scores for _, scores in found]
+    whole: PerRow = (
+        np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [row for part in parts for row in part]
+    )
+    return take(whole, order)

@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from luthier.errors import RunError
-from luthier.evaluate.metrics import Array
+from luthier.errors import DataError, RunError
 from luthier.folder import RunFolder
+from luthier.registry import Choice
+from luthier.tasks import TASKS, Target, Task
 
-OWN_COLUMNS = ("row", "split", "label", "predicted", "confidence", "probabilities")
+OWN_COLUMNS = ("row", "split", "label", "predicted", "confidence", "probabilities", "scores")
 """Columns of predictions.parquet that luthier adds to the input columns."""
 
 
@@ -32,6 +32,18 @@ class Records:
     def resolved(self) -> Mapping[str, Any]:
         """What was measured and decided when the run began: versions, hardware, rates, sizes."""
         return self.recipe.get("resolved") or {}
+
+    @cached_property
+    def target(self) -> Target:
+        """What the run has learned to predict."""
+        task = Choice(TASKS).build(self.recipe["task"])
+        assert isinstance(task, Task)
+        return task.restore(self.data["target"])
+
+    @property
+    def monitor(self) -> str:
+        """The metric that picked the best epoch."""
+        return str((self.recipe.get("train") or {}).get("monitor") or self.target.judge.monitor)
 
     @property
     def labels(self) -> list[str]:
@@ -56,26 +68,27 @@ class Records:
         return rows[rows["split"] == self.held_out].reset_index(drop=True)
 
     @cached_property
-    def scored(self) -> tuple[Array, Array] | None:
-        """Targets and probabilities of the scored rows; None when there are none.
+    def scored(self) -> tuple[Any, Any] | None:
+        """Targets and scores of the scored rows; None when there are none.
 
         Raises:
             RunError: predictions.parquet holds a label that data.json does not know.
         """
         if self.predictions is None or self.predictions.empty:
             return None
-        place = {label: index for index, label in enumerate(self.labels)}
+        columns = {str(name): self.predictions[name].tolist() for name in self.predictions}
         try:
-            if self.multilabel:
-                targets = np.array([_marked(one, place) for one in self.predictions["label"]])
-            else:
-                targets = np.array([place[str(one)] for one in self.predictions["label"]])
-        except KeyError as unknown:
+            return self.target.encode(columns["label"]), self.target.restored(columns)
+        except DataError as unknown:
             raise RunError(
-                f"{self.folder / 'predictions.parquet'} holds the label {unknown.args[0]!r}, and data.json knows only "
-                f"{', '.join(self.labels)}. The two are from different runs: run `luthier evaluate {self.folder}` again."
+                f"{self.folder / 'predictions.parquet'} and data.json are from different runs ({str(unknown).partition('. ')[0]}): run "
+                f"`luthier evaluate {self.folder}` again."
             ) from None
-        return targets, np.stack(self.predictions["probabilities"].to_list())
+
+    @cached_property
+    def sections(self) -> Mapping[str, Any]:
+        """Facts of the sections that the task has of its own; none before rows are scored."""
+        return {} if self.scored is None else self.target.judge.sections(*self.scored)
 
 
 def read(folder: Path) -> Records:
@@ -95,9 +108,3 @@ def read(folder: Path) -> Records:
     files = RunFolder(folder)
     recipe = YAML(typ="safe", pure=True).load(folder / "recipe.yaml")
     return Records(folder, recipe, files.read_json("data.json"), files.records())
-
-
-def _marked(labels: Array, place: Mapping[str, int]) -> Array:
-    marks = np.zeros(len(place), dtype=np.int64)
-    marks[[place[str(label)] for label in labels]] = 1
-    return marks

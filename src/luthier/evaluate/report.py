@@ -1,7 +1,8 @@
 """The report: facts gathered from the files of a run folder, and a page rendered from the facts. Nothing is written here.
 
-A section is one row of `SECTIONS`: its facts (a function in facts.py) and its template (templates/NAME.html). A section
-whose facts are None is left out, so a task without classes has a report without a confusion matrix.
+A section is one row of `SECTIONS`: its facts (a function in facts.py, or `Judge.sections` of the task) and its template
+(templates/NAME.html). A section whose facts are None is left out, so a task without classes has a report without a confusion
+matrix.
 """
 
 from __future__ import annotations
@@ -46,9 +47,10 @@ SECTIONS = (
     Section("stages", "Stages", plan.stages),
     Section("curves", "Training curves", told.curves, plot=plots.curves),
     Section("data", "Data", told.data),
-    Section("answers", "Which answers are mixed up", told.answers, plot=large_confusion),
-    Section("classes", "Each label", told.classes),
-    Section("calibration", "How far to trust the confidence", told.calibration, plot=plots.reliability),
+    Section("numbers", "Predicted against true", told.judged("numbers"), plot=plots.scatter),
+    Section("answers", "Which answers are mixed up", told.judged("answers"), plot=large_confusion),
+    Section("classes", "Each label", told.judged("classes")),
+    Section("calibration", "How far to trust the confidence", told.judged("calibration"), plot=plots.reliability),
     Section("mistakes", "The worst mistakes", mistakes),
     Section("recipe", "Recipe", told.recipe),
     Section("environment", "Versions and hardware", told.environment),

@@ -41,6 +41,10 @@ class Context:
     """None where the network reads no text."""
     labels: tuple[str, ...] = ()
     """Names of what is to be predicted, in the order of the network's outputs."""
+    head: str = "text"
+    """Which head the network is opened with, a key of `models.heads.HEADS`."""
+    positions: int | None = None
+    """Positions of sound in a row, for networks whose table of them is cut to what is heard; None leaves networks as they are."""
 
 
 class Method(Plugin, ABC):

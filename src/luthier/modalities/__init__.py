@@ -1,4 +1,4 @@
-"""What a model reads: text now; images and audio by the same contract.
+"""What a model reads: text, images and audio by one contract.
 
 After `encode` nobody asks which modality a row came from: the rest of luthier sees lists of numbers and a length.
 """
@@ -8,9 +8,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from luthier.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -22,7 +25,7 @@ FIRST_VIRTUAL = 1 << 30
 class Encoded:
     """Encoded rows: a column per model input, and each row's length before and after cutting."""
 
-    columns: Mapping[str, Sequence[Sequence[int]]]
+    columns: Mapping[str, Sequence[Any]]
     lengths: Sequence[int]
     """Length of each row as encoded, in the modality's unit (tokens)."""
     full_lengths: Sequence[int]
@@ -32,12 +35,15 @@ class Encoded:
 class Modality(ABC):
     """How raw values become a model's input."""
 
-    unit: str
-    """What a length counts: `tokens`, `seconds`, `pixels`."""
+    unit: ClassVar[str]
+    """What a length counts, and what `data.max_length` is in."""
+
+    together: ClassVar[int] = 1000
+    """Rows that are encoded at a time."""
 
     @property
     @abstractmethod
-    def limit(self) -> int:
+    def limit(self) -> float:
         """The longest row that is kept whole."""
 
     @property
@@ -45,13 +51,27 @@ class Modality(ABC):
     def fingerprint(self) -> str:
         """Changes whenever the encoding of some row could change; the key of the encoded rows' cache."""
 
+    def given(self, value: Any) -> Any:
+        """A row that a person gives to be predicted, as `encode` takes it.
+
+        Raises:
+            DataError: it is of another type.
+        """
+        if not isinstance(value, str):
+            raise DataError(f"A model of texts predicts a text or a list of texts; got {type(value).__name__}.")
+        return value
+
     @abstractmethod
-    def encode(self, values: Sequence[str]) -> Encoded:
+    def encode(self, values: Sequence[Any]) -> Encoded:
         """Encode rows, each cut to `limit`."""
 
     @abstractmethod
     def collate(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, torch.Tensor]:
-        """Pad rows to the longest among them: tensors of shape (rows, length), attention mask included."""
+        """The network's inputs, rows first; what has a length is padded to the longest row, with its attention mask."""
+
+    def sizes(self, lengths: np.ndarray) -> np.ndarray:
+        """Lengths, which count positions, in `unit`."""
+        return lengths
 
     def unknown(self, columns: Mapping[str, Sequence[Any]]) -> float:
         """Share of encoded rows that the model has no word for, 0 to 1; 0 where it cannot tell."""
@@ -59,4 +79,4 @@ class Modality(ABC):
 
     @abstractmethod
     def save(self, folder: str) -> None:
-        """Write what a plain transformers pipeline needs to read the same input (the tokenizer) into `folder`."""
+        """Write what a plain transformers pipeline needs to read the same input (its tokenizer or processor) into `folder`."""

@@ -36,6 +36,8 @@ class Anatomy:
     """Of each feed-forward the first linear layer; it and its neighbour read the same where there is a gate."""
     feedforward_outputs: tuple[str, ...] = ()
     """Of each feed-forward, in the same order, the linear layer that writes its output."""
+    base: str = ""
+    """The pretrained part below the head; empty where the model holds its parts itself."""
 
     @property
     def offers(self) -> frozenset[str]:
@@ -68,6 +70,7 @@ def examine(model: nn.Module, new: Iterable[str] = ()) -> Anatomy:
         attention_outputs=written,
         feedforward_inputs=tuple(first for first, _ in pairs),
         feedforward_outputs=tuple(last for _, last in pairs),
+        base=prefix.rstrip("."),
     )
 
 
@@ -81,6 +84,11 @@ def widths(linear: nn.Module) -> tuple[int, int]:
     """Width of what a linear layer reads, and of what it writes; GPT-2's Conv1D calls them nx and nf."""
     read, written = ("nx", "nf") if isinstance(linear, Conv1D) else ("in_features", "out_features")
     return getattr(linear, read), getattr(linear, written)
+
+
+def base_of(model: nn.Module) -> nn.Module:
+    """The pretrained part of a model with a task head."""
+    return _base(model)[1]
 
 
 def _base(model: nn.Module) -> tuple[str, nn.Module]:

@@ -41,9 +41,9 @@ def find_boundary(model: nn.Module, anatomy: Anatomy, trained: Iterable[str]) ->
     """
     real = real_names(model)
     names = sorted({plain(name) for name in trained})
-    base = getattr(model.get_submodule(real[""]), "base_model_prefix", "")
-    if base in real and base and not any(within(name, (base,)) for name in names):
-        return Boundary(real[base], (), (real[base],))
+    if anatomy.base and not any(within(name, (anatomy.base,)) for name in names):
+        whole = real[anatomy.base]
+        return Boundary(whole, (), (whole,))
     places = {name: _blocks_below(name, anatomy) for name in names}
     lowest = min(places, key=lambda name: places[name])
     if places[lowest] == 0:

@@ -12,24 +12,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import (
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerBase
 
 from luthier.errors import ModelError
 from luthier.models.anatomy import Anatomy, examine, parameters_of
 from luthier.models.find import ADAPTER, Base, find
+from luthier.models.heads import HEADS, WORDS
 from luthier.models.merge import merge_adapter
 from luthier.models.quiet import quiet
-from luthier.models.words import predicts_masked, predicts_next
 
-__all__ = ["Base", "Opened", "architecture", "find", "open_model", "open_tokenizer", "positions"]
+__all__ = ["Base", "Opened", "architecture", "find", "open_model", "open_processor", "open_tokenizer", "positions"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ def open_tokenizer(base: Base) -> PreTrainedTokenizerBase:
         ModelError: there is no tokenizer, or none of its tokens can serve for padding.
     """
     with _explained(base):
-        where = base if _holds_tokenizer(base) else _below(base)
+        where = base if _holds(base, "tokenizer_config.json") else _below(base)
         tokenizer = AutoTokenizer.from_pretrained(where.location, **where.arguments)
     if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_ids):  # what transformers makes out of no files at all
         raise ModelError(
@@ -68,28 +60,51 @@ def open_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None, words: bool = False) -> Opened:
+PROCESSORS: Mapping[str, Any] = {"image": AutoImageProcessor, "audio": AutoFeatureExtractor}
+"""What opens the settings by which a network's input is made, by what it reads."""
+
+
+def open_processor(base: Base, medium: str) -> Any:
+    """The model's image processor or feature extractor.
+
+    Args:
+        base: from `find`.
+        medium: `image` or `audio`.
+
+    Raises:
+        ModelError: there is none.
+    """
+    with _explained(base):
+        where = base if _holds(base, "preprocessor_config.json") else _below(base)
+        return PROCESSORS[medium].from_pretrained(where.location, **where.arguments)
+
+
+def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None, head: str = "text") -> Opened:
     """Load the weights in float32 and put a head for the task on them.
 
     Args:
         base: from `find`.
         config: what the target wants in the configuration (`num_labels`, `id2label`, ...).
         pad_token_id: the tokenizer's padding token; decoders look for the last token before it.
-        words: take the head that predicts words (masked ones, or the next one) in place of one for the task.
+        head: which head to open it with, a key of `HEADS`.
 
     Raises:
         ModelError: the architecture has no such head, or the weights are missing, pickled or do not fit.
     """
     with _explained(base):
-        saved, below = architecture(base, words), _below(base)
-        model, report = _kind(saved, words).from_pretrained(
-            below.location,
-            **below.arguments,
-            **config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
+        saved, below = architecture(base, head), _below(base)
+        model, report = (
+            HEADS[head]
+            .auto(saved)
+            .from_pretrained(
+                below.location,
+                **below.arguments,
+                **config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
         )
         absent = set(report["missing_keys"])
         new = absent.union(entry[0] for entry in report["mismatched_keys"])
@@ -98,13 +113,13 @@ def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None, 
         if below != base:
             model = _merged_adapter(model, base)
     _set_padding(model, pad_token_id)
-    if words:
+    if head == WORDS:
         return Opened(model, tuple(sorted(new)), _check_words(base, model, new))
-    head = [name for name, _ in parameters_of(model, anatomy.head)]
-    if saved.id2label == config.get("id2label", saved.id2label) or absent.issuperset(head):
+    above = [name for name, _ in parameters_of(model, anatomy.head)]
+    if saved.id2label == config.get("id2label", saved.id2label) or absent.issuperset(above):
         return Opened(model, tuple(sorted(new)))
     _draw(model, anatomy.head)
-    return Opened(model, tuple(sorted(new.union(head))), (head_note(base, saved),))
+    return Opened(model, tuple(sorted(new.union(above))), (head_note(base, saved),))
 
 
 def head_note(base: Base, saved: Any) -> str:
@@ -113,29 +128,22 @@ def head_note(base: Base, saved: Any) -> str:
     return f"The head of {base.name} was trained for other labels ({known}); a new one is drawn for yours."
 
 
-def architecture(base: Base, words: bool = False) -> Any:
+def architecture(base: Base, head: str = "text") -> Any:
     """The model's configuration without its weights.
 
     Args:
         base: from `find`.
-        words: whether it is to answer by the head that predicts words.
+        head: which head it is to answer by, a key of `HEADS`.
 
     Raises:
-        ModelError: there is none, it is of no known type, or of one that cannot classify texts here.
+        ModelError: there is none, it is of no known type, or of one that has no such head.
     """
     with _explained(base):
         below = _below(base)
         config = AutoConfig.from_pretrained(below.location, **below.arguments)
-    if words and not (predicts_masked(config) or predicts_next(config)):
-        raise ModelError(
-            f"The model {base.name!r} cannot be used here: method cloze needs an encoder or a decoder that predicts words, and "
-            f"{config.model_type} is neither."
-        )
-    if not words and type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING and not base.trust_remote_code:
-        raise ModelError(
-            f"The model {base.name!r} cannot be used here: its architecture, {config.model_type}, has no head for this task in "
-            "transformers."
-        )
+    if not HEADS[head].can(config) and (head == WORDS or not base.trust_remote_code):
+        needs = HEADS[head].needs.format(kind=config.model_type)
+        raise ModelError(f"The model {base.name!r} cannot be used here: {needs}")
     if getattr(config, "summary_type", None) == "last":
         raise ModelError(
             f"The model {base.name!r} ({config.model_type}) reads its answer from the last position and so needs padding on the left, "
@@ -187,9 +195,10 @@ def _below(base: Base) -> Base:
         raise ModelError(f"{base.name} is an adapter of {name!r}, which is needed to use it. {missing}") from None
 
 
-def _holds_tokenizer(base: Base) -> bool:
+def _holds(base: Base, file: str) -> bool:
+    """Whether a folder has a file; of what is on the hub it is taken for granted."""
     folder = Path(base.location)
-    return not folder.is_dir() or (folder / "tokenizer_config.json").is_file()
+    return not folder.is_dir() or (folder / file).is_file()
 
 
 def _merged_adapter(plain: nn.Module, base: Base) -> nn.Module:
@@ -208,13 +217,6 @@ def _check_loaded(base: Base, model: nn.Module, anatomy: Anatomy, new: Iterable[
             f"The weights of {base.name!r} do not fit its config.json: {len(lost)} of {len(needed)} parameters of its blocks and "
             f"embeddings are missing or have another shape, such as {lost[0]}."
         )
-
-
-def _kind(config: Any, words: bool) -> Any:
-    """The class that opens the model with the head that is wanted."""
-    if not words:
-        return AutoModelForSequenceClassification
-    return AutoModelForMaskedLM if predicts_masked(config) else AutoModelForCausalLM
 
 
 def _check_words(base: Base, model: Any, new: Iterable[str]) -> tuple[str, ...]:

@@ -10,6 +10,11 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 
+def inputs_of(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the network is called with: all of a batch but `target` and `target_...`, which only objectives and targets read."""
+    return {name: value for name, value in batch.items() if not name.startswith("target")}
+
+
 class Objective(ABC):
     """A loss as sum and count; the mean over a step is the sum of sums over the sum of counts."""
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luthier.objectives import Objective
+from luthier.objectives import Objective, inputs_of
 
 
 class CrossEntropy(Objective):
@@ -63,5 +63,4 @@ class LabelCrossEntropy(Objective):
 
 
 def _run(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    inputs = {name: value for name, value in batch.items() if name != "target"}
-    return model(**inputs).logits.float(), batch["target"]
+    return model(**inputs_of(batch)).logits.float(), batch["target"]

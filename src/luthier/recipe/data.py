@@ -35,6 +35,14 @@ NEEDS_COLUMN = {
 }
 """Ways to divide that go by a column, and what it holds."""
 NO_FOLDS = ("time", "given")
+INPUTS = {
+    "text": ("text",),
+    "tokens": ("text",),
+    "pair": ("text", "pair"),
+    "image": ("image",),
+    "audio": ("audio",),
+}
+"""What a model can read, and the keys of `data.columns` that name its columns, in the order in which they are read."""
 
 
 class Columns(Options):
@@ -42,10 +50,47 @@ class Columns(Options):
 
     text: str | None = None
     """Column with the text."""
+    pair: str | None = None
+    """Column with a second text, where the model reads two together: `{text: premise, pair: hypothesis}`."""
+    image: str | None = None
+    """Column with images: paths of files, or what `datasets` stores of them."""
+    audio: str | None = None
+    """Column with recordings: paths of files, or what `datasets` stores of them."""
     label: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=2)] | None = None
     """Column with the label (a list in it makes the task multi-label), or a list of 0/1 columns, one per label."""
     separator: Annotated[str, Field(min_length=1)] | None = None
     """Character between several labels in one text cell, such as `|` in `noisy|expensive`; makes the task multi-label."""
+
+    @property
+    def input(self) -> tuple[str, tuple[str, ...]] | None:
+        """What the model reads, a key of `INPUTS`, and the columns that hold it; None where they are to be found."""
+        given = self._inputs
+        medium = next((medium for medium, keys in INPUTS.items() if keys == tuple(given)), None)
+        return None if medium is None else (medium, tuple(given.values()))
+
+    @property
+    def _inputs(self) -> dict[str, str]:
+        """Columns of inputs that are named, by their keys."""
+        keys = dict.fromkeys(key for several in INPUTS.values() for key in several)
+        return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
+
+    @model_validator(mode="after")
+    def _one_input(self) -> Columns:
+        given = list(self._inputs)
+        if given == ["pair"]:
+            raise PydanticCustomError(
+                "member",
+                "`pair` names the second text of a row: give the first as `text` too",
+                {"key": "text"},
+            )
+        if given and tuple(given) not in INPUTS.values():
+            given = [key for key in given if key != "pair"]
+            raise PydanticCustomError(
+                "member",
+                "{text}",
+                {"text": f"give `{given[0]}` or `{given[1]}` and not both: a model reads one column", "key": given[1]},
+            )
+        return self
 
 
 class Split(Options):
@@ -149,9 +194,10 @@ class Data(Options):
     """Which columns hold what."""
     split: Split = Split()
     """How rows are divided when the files do not do it."""
-    max_length: Annotated[int, Field(ge=4)] | None = None
+    max_length: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0)] | None = None
     """Longest row in tokens. Default: what the model can read, at most 512. Batches are padded to their own longest row, so a
-    high limit costs nothing when texts are short."""
+    high limit costs nothing when texts are short. Of images the pixels of a side (default: what the model was made for), of audio
+    the seconds (default: the longest recording, at most 30)."""
     too_long: Literal["cut", "drop", "error"] = "cut"
     """What happens to longer rows; how many there are is always reported. `drop` leaves them out of training only."""
     bad_rows: Literal["drop", "error"] = "drop"

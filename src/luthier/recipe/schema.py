@@ -70,8 +70,9 @@ class Train(Options):
     """Largest norm of the gradient; null for no limit."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread evenly over all classes (Szegedy et al. 2016)."""
-    monitor: str = "f1_macro"
-    """Validation metric that picks the best epoch and stops early; `loss` and every metric of the report can be named."""
+    monitor: str | None = None
+    """Validation metric that picks the best epoch and stops early; `loss` and every metric of the report can be named. Default: the
+    task's own, F1 averaged over classes for `classify`."""
     early_stopping: EarlyStopping | None = None
     """Stop when the monitored metric no longer improves."""
     keep_best: bool = True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from luthier.registry import Plugin, Registry
 
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from luthier.evaluate.judge import Judge
     from luthier.objectives import Objective
+
+Labels = Literal["classes", "numbers", "tags"]
+NO_BATCH: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -21,15 +26,36 @@ class Prediction:
     """What a model says of one row."""
 
     label: Any
-    """A label as the data has it (str or int), or a list of them where rows have several."""
-    confidence: float
-    """Probability of the answer, 0 to 1; of several decisions, that of the least sure one."""
-    probabilities: dict[str, float]
+    """A label as the data has it (a str or a number), a list of them where rows have several, or a mapping of column to number."""
+    confidence: float | None = None
+    """Probability of the answer, 0 to 1; of several decisions, that of the least sure one. None where there is none, as of a number."""
+    probabilities: dict[str, float] = field(default_factory=dict)
     """By label name."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What people and the Hugging Face hub should know of a target."""
+
+    kind: str
+    """In a few words, such as `two classes`."""
+    answer: str
+    """What the model answers with, to stand behind "with": `one of 2 labels: bad, good`."""
+    pipeline: str
+    """transformers' name of such a model; `{medium}` stands for what it reads: `{medium}-classification`."""
+    peft: str = ""
+    """PEFT's class that opens an adapter of such a model; empty where it has none."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the pipeline beside the model."""
+    reading: str = "{call}"
+    """Python that makes the answer of what a call of the pipeline returns."""
 
 
 class Task(Plugin, ABC):
     """What is predicted; its fields are its settings."""
+
+    labels: ClassVar[Labels] = "classes"
+    """How the label column is read: as names of `classes`, as `numbers`, or as lists of `tags`, one for each token."""
 
     @abstractmethod
     def learn(self, values: Sequence[Any]) -> Target:
@@ -45,7 +71,13 @@ class Task(Plugin, ABC):
 
 
 class Target(ABC):
-    """What a model was taught to predict: encodes labels, owns the loss, reads scores back."""
+    """What a model was taught to predict: encodes labels, owns the loss, reads scores back.
+
+    Encoded labels and scores hold one entry a row (`luthier.evaluate.judge.PerRow`).
+    """
+
+    smoothing: ClassVar[bool] = False
+    """Whether `label_smoothing` says anything about such a target."""
 
     @property
     @abstractmethod
@@ -57,6 +89,16 @@ class Target(ABC):
     def model_config(self) -> dict[str, Any]:
         """Keyword arguments for the transformers configuration, such as `num_labels` and `id2label`."""
 
+    @property
+    @abstractmethod
+    def about(self) -> About:
+        """What people and the hub should know."""
+
+    @property
+    @abstractmethod
+    def judge(self) -> Judge:
+        """Measures how good scores are."""
+
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Labels as numbers, one row each.
@@ -67,15 +109,23 @@ class Target(ABC):
 
     @abstractmethod
     def objective(self, label_smoothing: float = 0.0) -> Objective:
-        """The loss to train with."""
+        """The loss to train with.
+
+        Raises:
+            RecipeError: `label_smoothing` is not 0 and the target has no `smoothing`.
+        """
 
     @abstractmethod
-    def scores(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits of shape (rows, outputs) to probabilities of the same shape."""
+    def scores(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor] = NO_BATCH) -> Any:
+        """What the network says of each row, from its output.
 
-    @abstractmethod
-    def metrics(self, targets: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-        """Every figure by name, higher is better but for those in `lower_is_better`."""
+        Args:
+            logits: rows on the first axis.
+            batch: that it was called with, and what only targets read (`target_...`).
+
+        Returns:
+            A tensor with rows on its first axis, or a list of tensors, one a row, where they differ in size.
+        """
 
     @abstractmethod
     def count(self, targets: np.ndarray) -> dict[str, int]:
@@ -86,8 +136,34 @@ class Target(ABC):
         """The inverse of `encode`."""
 
     @abstractmethod
-    def predictions(self, scores: np.ndarray) -> list[Prediction]:
-        """One prediction a row."""
+    def predictions(self, scores: Any) -> list[Prediction]:
+        """One prediction a row, of scores as numpy arrays."""
+
+    def told(self, prediction: Prediction, row: Any) -> Prediction:
+        """A prediction as a person is told it, with what only the row shows."""
+        return prediction
+
+    def stored(self, scores: Any) -> dict[str, list[Any]]:
+        """Columns of predictions.parquet, beside the answer, from which `restored` makes the scores again."""
+        return {"scores": [row.tolist() for row in scores]}
+
+    def restored(self, columns: Mapping[str, Sequence[Any]]) -> Any:
+        """The inverse of `stored`; `columns` also holds `predicted`, the answers."""
+        import numpy as np
+
+        return [np.asarray(row, dtype=np.float32) for row in columns["scores"]]
+
+    def metrics(self, targets: Any, scores: Any) -> dict[str, float]:
+        """Those of `judge`."""
+        return self.judge.metrics(targets, scores)
 
 
-TASKS: Registry[Task] = Registry("task", "luthier.tasks", {"classify": "luthier.tasks.classify:Classify"})
+TASKS: Registry[Task] = Registry(
+    "task",
+    "luthier.tasks",
+    {
+        "classify": "luthier.tasks.classify:Classify",
+        "regress": "luthier.tasks.regress:Regress",
+        "tag": "luthier.tasks.tag:Tag",
+    },
+)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import BeforeValidator, Field
 
 from luthier.errors import DataError
-from luthier.evaluate import metrics
-from luthier.objectives import Objective
-from luthier.objectives.supervised import CrossEntropy, LabelCrossEntropy
+from luthier.evaluate.classes import ClassJudge
 from luthier.registry import closest
-from luthier.tasks import Prediction, Target, Task
+from luthier.tasks import NO_BATCH, About, Prediction, Target, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from luthier.objectives import Objective
 
 Label = str | int
 THRESHOLD = 0.5
+LISTED = 30
+"""Labels that are listed to people; of more the first."""
 
 
 def _names(weights: Any) -> Any:
@@ -81,6 +85,8 @@ class Classes(Target):
         focal: of the loss in training.
     """
 
+    smoothing: ClassVar[bool] = True
+
     def __init__(
         self,
         labels: tuple[Label, ...],
@@ -107,13 +113,40 @@ class Classes(Target):
         return {"labels": list(self.labels), "kind": self.kind, "weights": list(self.weights) if self.weights else None}
 
     @property
+    def names(self) -> list[str]:
+        """The labels as text."""
+        return [str(label) for label in self.labels]
+
+    @property
+    def about(self) -> About:
+        """How many labels, and which."""
+        count = len(self.names)
+        kinds = {
+            "binary": "two classes",
+            "multiclass": f"{count} classes",
+            "multilabel": f"{count} labels, any number a row",
+        }
+        listed = ", ".join(self.names[:LISTED]) + (", … (all in `config.json`)" if count > LISTED else "")
+        return About(
+            kind=kinds[self.kind],
+            answer=f"{'any number' if self.multilabel else 'one'} of {count} labels: {listed}",
+            pipeline="{medium}-classification",
+            peft="AutoPeftModelForSequenceClassification",
+            options={"top_k": None} if self.multilabel else {},
+        )
+
+    @property
+    def judge(self) -> ClassJudge:
+        """Of classes."""
+        return ClassJudge(self.names, self.multilabel)
+
+    @property
     def model_config(self) -> dict[str, Any]:
         """Labels by name, for transformers' pipelines."""
-        names = [str(label) for label in self.labels]
         return {
-            "num_labels": len(names),
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: index for index, name in enumerate(names)},
+            "num_labels": len(self.names),
+            "id2label": dict(enumerate(self.names)),
+            "label2id": {name: index for index, name in enumerate(self.names)},
             "problem_type": "multi_label_classification" if self.multilabel else "single_label_classification",
         }
 
@@ -135,18 +168,26 @@ class Classes(Target):
 
     def objective(self, label_smoothing: float = 0.0) -> Objective:
         """Cross entropy over classes, or over each label's yes and no."""
+        import torch
+
+        from luthier.objectives.supervised import CrossEntropy, LabelCrossEntropy
+
         weights = torch.tensor(self.weights, dtype=torch.float32) if self.weights else None
         kind = LabelCrossEntropy if self.multilabel else CrossEntropy
         return kind(weights, label_smoothing, self.focal)
 
-    def scores(self, logits: torch.Tensor) -> torch.Tensor:
+    def scores(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor] = NO_BATCH) -> torch.Tensor:
         """(rows, labels) probabilities: softmax, or a sigmoid for each label."""
         logits = logits.float()
         return logits.sigmoid() if self.multilabel else logits.softmax(dim=-1)
 
-    def metrics(self, targets: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-        """Every figure of `luthier.evaluate.metrics.measure`."""
-        return metrics.measure(targets, scores)
+    def stored(self, scores: np.ndarray) -> dict[str, list[Any]]:
+        """The probabilities."""
+        return {"probabilities": scores.tolist()}
+
+    def restored(self, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
+        """The inverse of `stored`: (rows, labels) float32."""
+        return np.array([np.asarray(row) for row in columns["probabilities"]], dtype=np.float32)
 
     def decode(self, targets: np.ndarray) -> list[Any]:
         """The inverse of `encode`."""
@@ -161,9 +202,8 @@ class Classes(Target):
             confidence = np.maximum(scores, 1 - scores).min(axis=1)
         else:
             chosen, confidence = self.decode(scores.argmax(axis=1)), scores.max(axis=1)
-        names = [str(label) for label in self.labels]
         return [
-            Prediction(label, float(sure), dict(zip(names, map(float, row), strict=True)))
+            Prediction(label, float(sure), dict(zip(self.names, map(float, row), strict=True)))
             for label, sure, row in zip(chosen, confidence, scores, strict=True)
         ]
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from luthier.errors import DivergedError, RecipeError
-from luthier.evaluate.metrics import LOWER_IS_BETTER
+from luthier.evaluate.judge import Judge
 from luthier.evaluate.predict import Scores
 from luthier.folder import RunFolder
 from luthier.hardware import peak_memory_mb
@@ -37,7 +37,7 @@ def check_settings(settings: Train, figures: Collection[str]) -> None:
         RecipeError: an unknown metric, or early stopping or `plateau` without validation rows.
     """
     known = ["loss", *figures]
-    if figures and settings.monitor not in known:
+    if figures and settings.monitor is not None and settings.monitor not in known:
         raise RecipeError(
             f"train.monitor is {settings.monitor!r}, which is not measured on these rows; {closest(settings.monitor, known)}"
         )
@@ -147,9 +147,13 @@ def facts(step: Step, state: State, job: Job) -> Mapping[str, float | None]:
 class Validate(Callback):
     """Evaluate at the end of each epoch, or every so many steps; judge improvement; stop when it fails to come."""
 
-    def __init__(self, measure: Measure, settings: Train, folder: RunFolder | None, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, measure: Measure, settings: Train, folder: RunFolder | None, say: Callable[[str], None], judge: Judge
+    ) -> None:
         self.measure = measure
         self.settings = settings
+        self.monitor = settings.monitor or judge.monitor
+        self.sign = -1 if judge.lower_is_better(self.monitor) else 1
         self.folder = folder
         self.say = say
 
@@ -171,16 +175,15 @@ class Validate(Callback):
         job.work.schedule.observe(worse=not improved)
         state.improved, state.evaluated = improved, True
         mark = "  best so far" if improved else ""
-        monitor = self.settings.monitor
-        self.say(f"epoch {epoch:g}: validation loss {scores.loss:.4f}, {monitor} {figures[monitor]:.4f}{mark}")
+        value = figures[self.monitor]
+        self.say(f"epoch {epoch:g}: validation loss {scores.loss:.4f}, {self.monitor} {value:.4f}{mark}")
 
     def _judge(self, figures: Mapping[str, float], state: State, last: bool) -> bool:
         """Compare with the best so far; enough failures end the run, or the stage where it is not the last."""
-        value = figures[self.settings.monitor]
-        sign = -1 if self.settings.monitor in LOWER_IS_BETTER else 1
+        value = figures[self.monitor]
         stopping = self.settings.early_stopping
         delta = stopping.min_delta if stopping else 0.0
-        better = state.best is None or sign * (value - state.best) > delta
+        better = state.best is None or self.sign * (value - state.best) > delta
         surer = value == state.best and figures["loss"] < state.best_loss  # F1 can stand still while the model learns
         if better or surer:
             state.best, state.best_loss, state.best_step, state.since_best = value, figures["loss"], state.step, 0
@@ -188,7 +191,7 @@ class Validate(Callback):
         state.since_best += 1
         if stopping and state.since_best >= stopping.patience:
             reason = (
-                f"early stopping: {self.settings.monitor} has not improved on {state.best:.4f} (step {state.best_step}) in "
+                f"early stopping: {self.monitor} has not improved on {state.best:.4f} (step {state.best_step}) in "
                 f"{state.since_best} evaluations"
             )
             state.stopped, state.over = (reason, "") if last else ("", reason)

@@ -130,9 +130,19 @@ class FrozenFeed(Feed):
         return {name: value.index_select(0, where) for name, value in self._short.items()} | kept
 
 
+PORTION = 1 << 16
+"""Positions, about, of the rows that are collated at once where only a little of each is kept: 330 images of 224 x 224 pixels."""
+
+
+def portions(lengths: np.ndarray) -> list[np.ndarray]:
+    """Numbers of all rows in their order, in parts that hold about `PORTION` positions each."""
+    part = np.cumsum(lengths, dtype=np.int64) // PORTION
+    return np.split(np.arange(len(lengths)), np.flatnonzero(np.diff(part)) + 1)
+
+
 def _one_position(feed: Feed, selection: Selection) -> dict[str, Tensor]:
     """The one position of each row that the network is called with."""
     parts = []
-    for indices in np.array_split(np.arange(len(feed)), max(1, len(feed) // 1000)):
+    for indices in portions(feed.lengths):
         parts.append(selection.inputs(feed.inputs(indices), torch.from_numpy(feed.lengths[indices])))
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

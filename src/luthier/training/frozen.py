@@ -25,9 +25,10 @@ from luthier.folder import RunFolder
 from luthier.models.above import Above, Output, record
 from luthier.models.anatomy import Anatomy
 from luthier.models.boundary import Boundary, find_boundary
+from luthier.objectives import inputs_of
 from luthier.show import Console
 from luthier.training import keeping
-from luthier.training.features import Features, FrozenFeed, Shape, shapes
+from luthier.training.features import Features, FrozenFeed, Shape, portions, shapes
 from luthier.training.job import Callback, Job, State
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 from luthier.training.selection import ROW, Probe, Selection, select
@@ -192,7 +193,7 @@ class _Lower:
         return record(self.job.model, self.inside, self.boundary.kept, inputs)
 
     def _inputs(self, feed: Feed, rows: np.ndarray) -> dict[str, Tensor]:
-        return {name: value for name, value in feed.batch(rows, self.job.device).items() if name != "target"}
+        return inputs_of(feed.batch(rows, self.job.device))
 
     def _features(self, tensors: Sequence[Tensor], feed: Feed) -> Features:
         given = iter(tensors)
@@ -201,7 +202,7 @@ class _Lower:
     def _key(self, feed: Feed) -> str:
         """Hash of all that decides on the outputs: the frozen part, the rows as encoded, precision, and the code."""
         digest = self._frozen.copy()
-        for rows in np.array_split(np.arange(len(feed)), max(1, len(feed) // 1000)):
+        for rows in portions(feed.lengths):
             for name, value in feed.inputs(rows).items():
                 digest.update(f"{name}{tuple(value.shape)}".encode())
                 digest.update(_bytes(value))

@@ -7,7 +7,7 @@ if the logits stay the same, it was not used.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -30,7 +30,7 @@ class Probe:
     """Some rows to try with."""
 
     inputs: Mapping[str, Tensor]
-    """Of the network, each (rows, positions)."""
+    """Of the network, rows first; tokens are (rows, positions)."""
     lengths: Tensor
     """Positions of each row that are no padding, (rows,)."""
     logits: Tensor
@@ -55,21 +55,29 @@ class Selection:
     """What is kept of each leaf: `none`; `first`, `last` or the `whole` of its positions; or its `row`, where it has none."""
 
     parts: tuple[str, ...]
+    plain: bool = False
+    """Whether the network is called with its inputs as they are: it computes something of them above what is kept."""
 
     @property
     def position(self) -> str | None:
         """The one position of each row that the network is called with, or None for all of them."""
         ones = sorted(set(self.parts) & set(ONE)) or ["first"]
-        return None if WHOLE in self.parts or len(ones) > 1 else ones[0]
+        return None if self.plain or WHOLE in self.parts or len(ones) > 1 else ones[0]
 
     def keep(self, leaves: Leaves, lengths: Tensor) -> list[Tensor | None]:
         """What is kept of the leaves; of one that is not used, a placeholder with one entry a row."""
         return [_kept(leaf, part, lengths) for leaf, part in zip(leaves, self.parts, strict=True)]
 
     def inputs(self, inputs: Mapping[str, Tensor], lengths: Tensor) -> dict[str, Tensor]:
-        """The network's inputs that go with it."""
+        """The network's inputs that go with it: of tokens the one position, of images and sound no more than an entry a row."""
         take = ONE.get(self.position or "")
-        return {name: take(value, lengths) if take else value for name, value in inputs.items()}
+        return {name: _short(value, take, lengths) if take else value for name, value in inputs.items()}
+
+
+def _short(value: Tensor, take: Callable[[Tensor, Tensor], Tensor], lengths: Tensor) -> Tensor:
+    if value.dim() == 2:
+        return take(value, lengths)
+    return value[(slice(None), *[slice(1)] * (value.dim() - 1))].clone()
 
 
 def select(above: Above, output: Output, probe: Probe) -> Selection:
@@ -85,7 +93,7 @@ def select(above: Above, output: Output, probe: Probe) -> Selection:
     """
     least = Selection(tuple(_least(above, output.leaves, number, probe) for number in range(len(output.leaves))))
     everything = Selection(tuple(NONE if leaf is None else _most(leaf, probe) for leaf in output.leaves))
-    for selection in (least, everything):
+    for selection in (least, everything, replace(least, plain=True), replace(everything, plain=True)):
         inputs = selection.inputs(probe.inputs, probe.lengths)
         if _same(above, selection.keep(output.leaves, probe.lengths), inputs, probe.logits):
             return selection

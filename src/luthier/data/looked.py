@@ -1,0 +1,175 @@
+"""The inputs of all splits, looked at before anything is done to them: which cannot be used, which are odd, which are alike.
+
+Texts are compared as they stand. Images and audio are decoded once, and every row gets the hash of what was seen, in columns of
+their own: from there on a row is picked, divided and compared like one of text.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from luthier.data import cells, clean, duplicates, media, odd, token_rows
+from luthier.data.duplicates import Groups
+from luthier.data.labels import Found, labels
+from luthier.errors import ExtraError
+from luthier.recipe.data import Data
+from luthier.show import Console
+
+CONTENT = "hash of the content"
+"""Name of the column that tells decoded rows apart."""
+WRITTEN = "tokens as text"
+"""Name of the column with what lists of words say."""
+TOGETHER = "texts together"
+"""Name of the column with all texts of a row, where the model reads several."""
+LOOK = "hash of the look"
+"""Name of the column with perceptual hashes."""
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The splits with what was seen in them."""
+
+    splits: dict[str, datasets.Dataset]
+    found: Found
+    unusable: Mapping[str, Mapping[int, str]]
+    """For each split the reason by the row's place."""
+    odd: list[str]
+    """Sentences on rows that can be used and look wrong."""
+    longest: int | None = None
+    """Of audio the seconds of the longest recording, rounded up."""
+
+    @property
+    def compared(self) -> dict[str, datasets.Dataset]:
+        """The splits with what tells their rows apart, and without what was decoded."""
+        if self.found.medium not in media.MEDIA:
+            return self.splits
+        return {name: rows.remove_columns(self.found.text) for name, rows in self.splits.items()}
+
+
+def look(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
+    """Look at the column of inputs of all splits.
+
+    Raises:
+        ExtraError: what decodes such rows is not installed.
+    """
+    if found.medium in media.MEDIA:
+        return _media(splits, found)
+    if found.also:
+        return _several(splits, found)
+    return _tokens(splits, found) if found.kind == "tags" else _texts(splits, found)
+
+
+def as_read(rows: datasets.Dataset) -> datasets.Dataset:
+    """Rows without the columns that looking has added."""
+    return rows.remove_columns([name for name in (CONTENT, LOOK, WRITTEN, TOGETHER) if name in rows.column_names])
+
+
+def shown(rows: datasets.Dataset, found: Found) -> list[str]:
+    """What people are shown of each row: the text, or where it lies."""
+    if found.medium not in media.MEDIA:
+        return list(rows[found.compared])
+    return [media.shown(value) for value in _places(rows, found.text)]
+
+
+def alike(parts: Sequence[datasets.Dataset], found: Found, options: Data, console: Console) -> tuple[Groups, str]:
+    """Groups over the rows of all parts, and why near duplicates were left out, where they were asked for."""
+    if found.medium in media.MEDIA:
+        return _alike_media(parts, found, options), ""
+    rows = datasets.concatenate_datasets([part.select_columns([found.compared]) for part in parts])
+    how = "exact" if options.similarity is None else "near"
+    with console.bar("Looking for duplicates", duplicates.PASSES[how] * len(rows)) as advance:
+        if options.similarity is None:
+            return duplicates.exact(rows, found.compared, advance), ""
+        try:
+            return duplicates.near(rows, found.compared, options.similarity, advance=advance), ""
+        except ExtraError as missing:
+            return duplicates.exact(rows, found.compared, advance), f"Near duplicates were not looked for. {missing}"
+
+
+def _texts(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
+    unusable = {name: clean.without_text(rows, found.text) for name, rows in splits.items()}
+    strange = [one.sentence for rows in splits.values() for one in odd.find(rows, found.text)]
+    return Looked(dict(splits), found, unusable, strange)
+
+
+def _several(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
+    """Rows of several texts are compared by all of them, and a row that lacks one cannot be used."""
+    seen, unusable, strange = {}, {}, []
+    for name, rows in splits.items():
+        written = [cells.joined(row) for row in cells.values(rows, found.inputs)]
+        seen[name] = rows.add_column(TOGETHER, written)
+        lacking: dict[int, str] = {}
+        for column in reversed(found.inputs):
+            lacking |= dict.fromkeys(clean.without_text(rows, column), f"no text in {column!r}")
+        unusable[name] = lacking
+        strange += [one.sentence for one in odd.find(seen[name], TOGETHER)]
+    return Looked(seen, replace(found, content=TOGETHER), unusable, strange)
+
+
+def _tokens(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
+    """Lists of words are compared by the text that they make."""
+    seen, unusable, strange = {}, {}, []
+    for name, rows in splits.items():
+        tokens = list(rows[found.text])
+        seen[name] = rows.add_column(WRITTEN, [token_rows.written(one or []) for one in tokens])
+        unusable[name] = dict(token_rows.faults(tokens, [one or [] for one in labels(rows, found)]))
+        strange += [one.sentence for one in odd.find(seen[name], WRITTEN)]
+    return Looked(seen, replace(found, content=WRITTEN), unusable, strange)
+
+
+def _media(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
+    from luthier.data.media.examined import examine
+
+    seen, unusable, strange, longest = {}, {}, [], [0.0]
+    for name, rows in splits.items():
+        examined = examine(rows, found.text, media.MEDIA[found.medium])  # shows its own progress
+        seen[name] = rows.add_column(CONTENT, list(examined.content))
+        if examined.alike is not None:
+            seen[name] = seen[name].add_column(LOOK, examined.alike)
+        unusable[name] = examined.reasons
+        strange += _remarks(examined.remarks, found.medium, name)
+        longest += examined.facts.get("seconds", np.zeros(0)).tolist()
+    return Looked(seen, replace(found, content=CONTENT), unusable, strange, ceil(np.nanmax(longest)) or None)
+
+
+def _remarks(remarks: Mapping[int, str], medium: str, split: str) -> list[str]:
+    """One sentence for each kind of remark."""
+    rows = defaultdict(list)
+    for row, remark in sorted(remarks.items()):
+        rows[remark].append(row + 1)
+    where = "" if split == "all" else f" of {split}"
+    return [
+        f"{len(found):,} {medium} rows{where}: each {remark} ({', '.join(map(str, found[:SHOWN]))}{', ...' if len(found) > SHOWN else ''})."
+        for remark, found in rows.items()
+    ]
+
+
+def _alike_media(parts: Sequence[datasets.Dataset], found: Found, options: Data) -> Groups:
+    from luthier.data.media.alike import groups
+    from luthier.data.media.examined import Examined
+
+    content = _column(parts, found.content)
+    looks = _column(parts, LOOK) if options.similarity is not None and LOOK in parts[0].column_names else None
+    return groups(Examined(content, looks, {}, {}, {}))
+
+
+def _places(rows: datasets.Dataset, column: str) -> list[Any]:
+    """The values of a column of media without their bytes, which may be many."""
+    cells = rows.with_format("arrow")[column]
+    return list((pc.struct_field(cells, "path") if pa.types.is_struct(cells.type) else cells).to_pylist())
+
+
+def _column(parts: Sequence[datasets.Dataset], name: str) -> np.ndarray[Any, Any]:
+    return np.concatenate(
+        [np.asarray(part.with_format("arrow")[name].to_numpy(zero_copy_only=False)) for part in parts]
+    )

@@ -1,0 +1,74 @@
+"""The contract of judging: what every task gets for nothing is as good as what classes have of their own."""
+
+import numpy as np
+import pytest
+from simulated_runs import several, single
+
+from luthier.evaluate.classes import ClassJudge
+from luthier.evaluate.judge import Judge, take
+from luthier.evaluate.metrics import majority, measure
+
+
+@pytest.mark.parametrize(("data", "multilabel"), [(single(40, 3), False), (several(30, 2), True)])
+def test_the_general_bootstrap_equals_the_fast_one(data, multilabel):
+    judge = ClassJudge(list("abc")[: data[1].shape[1]], multilabel)
+    general, fast = Judge.intervals(judge, *data, seed=5), judge.intervals(*data, seed=5)
+    assert set(general) - set(fast) == {"ece"}
+    for name, ends in fast.items():
+        assert general[name] == pytest.approx(ends, abs=1e-9), name
+
+
+def test_rows_are_taken_from_arrays_and_from_lists_of_arrays():
+    rows = np.array([2, 0, 2])
+    assert take(np.arange(6).reshape(3, 2), rows).tolist() == [[4, 5], [0, 1], [4, 5]]
+    ragged = [np.arange(size) for size in (1, 2, 3)]
+    assert [one.tolist() for one in take(ragged, rows)] == [[0, 1, 2], [0], [0, 1, 2]]
+
+
+@pytest.mark.parametrize(("classes", "multilabel"), [(2, False), (4, False), (2, True)])
+def test_figures_are_those_that_are_measured(classes, multilabel):
+    data = several(60, classes) if multilabel else single(60, classes)
+    judge = ClassJudge([f"c{place}" for place in range(classes)], multilabel)
+    assert list(judge.figures) == list(judge.metrics(*data)) == judge.measurable(data[0])
+    assert not any("{" in one.title + one.meaning for one in judge.figures.values())
+    assert judge.monitor in judge.figures
+
+
+def test_a_figure_that_the_rows_cannot_have_is_not_measurable():
+    assert "roc_auc" not in ClassJudge(["a", "b"], False).measurable(np.zeros(5, dtype=int))
+
+
+def test_the_baseline_is_the_majority_of_the_training_rows():
+    targets, _ = single(50, 3)
+    train = {"rows": 60, "labels": {"a": 10, "c": 20, "b": 30}}
+    found = ClassJudge(["a", "b", "c"], False).baseline(targets, train)
+    assert (found.name, found.answer) == ("majority class", "“b”")
+    assert found.figures == majority([10, 30, 20], targets)
+
+
+def test_several_labels_are_answered_by_the_majority_of_each():
+    targets, _ = several(50, 3)
+    found = ClassJudge(["a", "b", "c"], True).baseline(targets, {"rows": 100, "labels": {"a": 50, "b": 10, "c": 99}})
+    assert found.answer == "“a” + “c”"
+    nothing = ClassJudge(["a", "b", "c"], True).baseline(targets, {"rows": 100, "labels": {}})
+    assert nothing.answer == "no label"
+
+
+def test_errors_are_the_confidence_of_wrong_answers():
+    targets, probabilities = single(200, 3)
+    errors = ClassJudge(list("abc"), False).errors(targets, probabilities)
+    wrong = probabilities.argmax(axis=1) != targets
+    np.testing.assert_array_equal(errors.sizes > 0, wrong)
+    np.testing.assert_array_equal(errors.sizes[wrong], probabilities.max(axis=1)[wrong])
+    assert errors.graded
+    assert measure(targets, probabilities)["accuracy"] == pytest.approx(1 - wrong.mean())
+
+
+def test_loss_and_errors_are_better_when_lower():
+    judge = ClassJudge(["a", "b"], False)
+    assert {name for name in (*judge.figures, "loss") if judge.lower_is_better(name)} == {
+        "loss",
+        "log_loss",
+        "brier",
+        "ece",
+    }

@@ -22,7 +22,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,5 +221,7 @@ def page(results: str, file: str) -> None:
     write(Path(file), "augmentation.py finetune", "\n".join(lines), "Augmentation")
 
 
+COMMANDS: dict[str, Callable[..., None]] = {"measure": measure, "table": table, "finetune": finetune, "page": page}
+
 if __name__ == "__main__":
-    {"measure": measure, "table": table, "finetune": finetune, "page": page}[sys.argv[1]](*sys.argv[2:])
+    COMMANDS[sys.argv[1]](*sys.argv[2:])

@@ -76,9 +76,10 @@ def scored(train: pd.DataFrame, test: pd.DataFrame, recipe: Mapping[str, Any], s
 
 
 def compared(runs: Iterable[Mapping[str, Any]], control: str, score: str) -> list[tuple[Any, ...]]:
-    """Rows of a table, by data and rows, then in the order of the runs: group (data, rows, flipped), arm, mean score, gain over the control, seeds.
+    """Rows of a table, by data and rows, then in the order of the runs.
 
-    The gain is the mean of the differences of the seeds that both have, in points, with Student's 95 % interval.
+    Each is the group (data, rows, flipped), the arm, its mean score, its gain over the control, and the number of seeds. The
+    gain is the mean of the differences of the seeds that both have, in points, with Student's 95 % interval.
     """
     found: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
     for run in runs:

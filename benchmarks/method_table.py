@@ -132,7 +132,7 @@ def run_one(job: dict[str, Any]) -> dict[str, Any]:
             "accuracy": scored.metrics["accuracy"],
             "f1": scored.metrics["f1_macro"],
             "interval": scored.intervals["accuracy"],
-            "majority": scored.majority["accuracy"],
+            "majority": scored.baseline.figures["accuracy"],
             "tested": scored.rows,
             "lr": resolved["lr"],
             "share": resolved["trained_parameters"] / resolved["all_parameters"],

@@ -216,7 +216,7 @@ def finetune(given: argparse.Namespace) -> None:
     """Train the last two blocks on flipped labels that are ignored, dropped or fixed, and on clean ones."""
     table = read(given).rename(columns={given.text: "text", given.label: "label"})
     held = split.draw(table["label"].tolist(), given.test, seed=0)
-    test, rest = table.iloc[held], table.drop(index=held)
+    test, rest = table.iloc[held], table.drop(index=table.index[held])
     for seed in range(given.seeds):
         train = rest.iloc[split.draw(rest["label"].tolist(), given.rows, seed=seed)]
         wrong, _ = flip(train["label"].to_numpy(), given.flip, seed)

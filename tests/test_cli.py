@@ -130,7 +130,7 @@ def test_version(luthier) -> None:
         ),
         (
             ("predict", "runs/none"),
-            'error: Give texts or a file: luthier predict RUN "a text", or luthier predict RUN --file new.csv --output out.csv\n',
+            'error: Give rows or a file: luthier predict RUN "a text" (or photo.jpg), or luthier predict RUN --file new.csv --output out.csv\n',
         ),
         (
             ("train", "none.yaml", "--resume", "--restart"),
@@ -278,7 +278,9 @@ def test_predicting_never_overwrites_without_force(luthier, trained: Path, revie
     )
     assert reviews.read_text() == before
     said = luthier("predict", trained, "fine", "--output", "x.csv")
-    assert said.err == "error: --output says where to write the rows of --file; predictions of texts are printed.\n"
+    assert (
+        said.err == "error: --output says where to write the rows of --file; predictions of single rows are printed.\n"
+    )
 
 
 def test_check_refuses_a_device_that_is_not_there(luthier, reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 from transformers import AutoTokenizer
 
 import luthier
+import perceiving
 from luthier.commands import summarise
 from luthier.methods.select import Full, Head
 from small_jobs import recipe_for, write_recipe
@@ -146,3 +149,67 @@ def test_weights_of_4_bits_are_counted_one_by_one(luthier: Any, tiny_bert: Path,
         _, ready = job_of(recipe_for(tiny_bert, reviews, tmp_path / f"run-{bits}", method=method))
         totals.append(sum(sizes_of(ready.model).values()))
     assert totals[0] == totals[1]
+
+
+def said_of(luthier: Callable[..., Any], recipe: dict[str, Any], tmp_path: Path) -> str:
+    """What check and train print of a recipe."""
+    file = write_recipe(recipe, tmp_path / "r.yaml")
+    printed = [luthier(command, file) for command in ("check", "train")]
+    assert [one.code for one in printed] == [0, 0], printed[-1].err
+    return "".join(one.out for one in printed)
+
+
+def test_images_are_called_so(luthier: Callable[..., Any], tmp_path: Path) -> None:
+    files = perceiving.images(tmp_path / "colours", 15)
+    model = perceiving.network("vit", tmp_path / "model")
+    run = tmp_path / "run"
+    said = said_of(luthier, recipe_for(model, files, run, {"epochs": 1}, method="head"), tmp_path)
+    assert re.search(r"rows are read up to \d+ pixels", said)
+    assert "median pixels" in said
+    assert "token" not in said
+    assert f"Next:   luthier predict {run} photo.jpg" in said
+    photo = next(files.rglob("*.png"))
+    predicted = luthier("predict", run, photo).out
+    assert "image" in predicted.splitlines()[2]
+    assert "text" not in predicted.replace(str(photo), "")
+    missing = luthier("predict", run, "nowhere.jpg")
+    assert (missing.code, missing.err) == (2, "error: nowhere.jpg: there is no such file.\n")
+
+
+def test_recordings_are_called_so(luthier: Callable[..., Any], tmp_path: Path) -> None:
+    files, run = perceiving.sounds(tmp_path / "tones", 20), tmp_path / "run"
+    model = perceiving.network("whisper", tmp_path / "model")
+    said = said_of(luthier, recipe_for(model, files, run, {"epochs": 1}, method="head"), tmp_path)
+    assert "rows are read up to 1 seconds" in said
+    assert f"Next:   luthier predict {run} recording.wav" in said
+    assert "recording" in luthier("predict", run, next(files.glob("*.wav"))).out.splitlines()[2]
+
+
+def test_entities_are_said_in_words(luthier: Callable[..., Any], tiny_bert: Path, tmp_path: Path) -> None:
+    rows = "the O\nfilm B-ENT\nis O\ngood O\n\nroom B-ENT\nservice I-ENT\nbad O\n\n"
+    (tmp_path / "names.conll").write_text(rows * 30, encoding="utf-8")
+    run = tmp_path / "run"
+    train = {"epochs": 8, "lr": 3e-3}
+    said = said_of(luthier, recipe_for(tiny_bert, tmp_path / "names.conll", run, train, task="tag"), tmp_path)
+    assert "data.labels=report" not in said
+    assert "task.weights" not in said
+    assert "film (ENT)" in luthier("predict", run, "the film is good").out
+    assert luthier("predict", run, "--file", tmp_path / "names.conll", "--output", tmp_path / "out.csv").code == 0
+    answers = [row["predicted"] for row in csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8"))]
+    assert [(one["type"], one["text"]) for one in json.loads(answers[0])] == [("ENT", "film")]
+
+
+def test_later_tags_are_compared(luthier: Callable[..., Any], tiny_bert: Path, tmp_path: Path) -> None:
+    rows = [
+        f"the O\nfilm B-ENT\nis O\ngood O\nprice{row} O\n\nroom B-ENT\nservice I-ENT\nbad{row} O\n\n"
+        for row in range(40)
+    ]
+    (tmp_path / "names.conll").write_text("".join(rows), encoding="utf-8")
+    (tmp_path / "later.conll").write_text("".join(rows[:20]).replace("ENT", "OTHER"), encoding="utf-8")
+    (tmp_path / "same.jsonl").write_text('{"tokens": ["the", "film"]}\n{"tokens": ["bad"]}\n', encoding="utf-8")
+    run = tmp_path / "run"
+    said_of(luthier, recipe_for(tiny_bert, tmp_path / "names.conll", run, {"epochs": 1}, task="tag"), tmp_path)
+    assert "Labels are not as frequent" in luthier("check", run, "--against", tmp_path / "later.conll").out
+    said = luthier("check", run, "--against", tmp_path / "same.jsonl")
+    assert said.code == 0, said.err
+    assert "Whether the same.jsonl rows are like the training rows cannot be said" in said.out

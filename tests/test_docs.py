@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import perceiving
 from luthier.methods import METHODS, Method
 from luthier.recipe.reading import read
 from luthier.recipe.reference import reference
@@ -32,7 +33,7 @@ def at_work(
     sentences: Callable[..., list[tuple[str, str]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
-    """A folder with reviews.csv and later.csv, and a cache whose demos are tiny stand-ins, so that commands end within seconds."""
+    """A folder with data of each kind, and a cache whose demos are tiny stand-ins, so that commands end within seconds."""
     own = tmp_path / "cache"
     shutil.copytree(tiny_bert, own / "demo" / "minilm-en")
     rows = pd.DataFrame(sentences(200, 3), columns=["text", "label"])
@@ -44,6 +45,9 @@ def at_work(
     rows.rename(columns={"text": "review", "label": "sentiment"}).to_csv(work / "reviews.csv", index=False)
     later = pd.DataFrame(sentences(60, 4), columns=["review", "sentiment"])
     later.to_csv(work / "later.csv", index=False)
+    perceiving.images(work / "photos", 6)
+    perceiving.sounds(work / "recordings", 10)
+    (work / "names.conll").write_text("the O\nfilm B-ENT\nis O\n\nroom B-ENT\nservice I-ENT\n\n" * 40, encoding="utf-8")
     monkeypatch.setenv("LUTHIER_CACHE", str(own))
     monkeypatch.chdir(work)
     return work

@@ -13,7 +13,7 @@ import pytest
 import luthier
 from luthier import embed
 from luthier.data.mislabeled import Suspect, Suspects
-from luthier.errors import DataError
+from luthier.errors import DataError, RecipeError
 from luthier.judged import embed as used
 from luthier.judged import prepare_judged
 from luthier.recipe.reading import read
@@ -145,3 +145,22 @@ def test_a_label_of_which_every_row_is_suspect_is_refused(
     with pytest.raises(DataError) as refused:
         prepare_judged(read({"model": str(tiny_bert), "data": data}))
     assert str(refused.value) == refusal(how, "odd")
+
+
+def test_numbers_have_no_wrong_class(tiny_bert: Path, tmp_path: Path) -> None:
+    file = tmp_path / "numbers.csv"
+    file.write_text("text,y\n" + "".join(f"text {row},{row}.5\n" for row in range(60)), encoding="utf-8")
+    recipe = read(
+        {
+            "task": "regress",
+            "model": str(tiny_bert),
+            "data": {"files": str(file), "columns": {"text": "text", "label": "y"}, "labels": "drop"},
+            "output": str(tmp_path / "run"),
+        }
+    )
+    with pytest.raises(RecipeError) as refused:
+        prepare_judged(recipe)
+    assert str(refused.value) == (
+        "data.labels: drop looks for rows that carry the name of another class, and these labels are numbers. Write data.labels: ignore; "
+        "the report shows the rows that the model is furthest from."
+    )

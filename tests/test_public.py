@@ -13,11 +13,11 @@ SOURCE = Path(luthier.__file__).parent
 LAYERS = (
     ("errors",),
     ("registry", "extras", "cache", "peft_types"),
-    ("folder", "show"),
+    ("commented", "folder", "show"),
     ("objectives", "methods", "modalities", "tasks", "augment"),
     ("recipe",),
     ("demo", "data"),
-    ("suggest", "tracking", "settled", "models"),
+    ("first_look", "suggest", "tracking", "settled", "models"),
     ("methods/*", "modalities/*", "objectives/*", "augment/*", "hardware"),
     ("inputs",),
     ("training", "evaluate", "tasks/*", "prepare", "increment"),

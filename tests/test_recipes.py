@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import perceiving
 from luthier.pipeline import train
 from luthier.recipe.reading import read
 from luthier.recipe.schema import Recipe
@@ -35,8 +36,27 @@ def test_loads(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# "), "the first line says what the recipe is for"
 
 
-NOT_RUN = {"multi-label", "cloze"}
+NOT_RUN = {
+    "multi-label",
+    "cloze",
+    "pairs",
+    "match",
+    "images-augmented",
+    "recordings-augmented",
+    "instruction",
+    "instruction-zh",
+}
 """These need other rows, or a checkpoint that predicts words."""
+
+
+OTHER_ROWS = {
+    "images-head": ("vit", "image"),
+    "images-scratch": ("resnet", "image"),
+    "audio-head": ("whisper", "audio"),
+    "tag": ("bert", "tokens"),
+    "regress": ("bert", "numbers"),
+}
+"""Which tiny network and which rows the recipes need that are not about classes of texts."""
 
 
 def fitting(method: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +65,9 @@ def fitting(method: dict[str, Any]) -> dict[str, Any]:
     return method | {key: value for key, value in smaller.items() if method.get(key)}
 
 
-@pytest.mark.parametrize("path", [path for path in RECIPES if path.stem not in NOT_RUN], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in RECIPES if path.stem not in {*NOT_RUN, *OTHER_ROWS}], ids=lambda path: path.stem
+)
 def test_runs_on_other_rows(path: Path, tiny_bert: Path, reviews: Path, tmp_path: Path) -> None:
     recipe = read(path).model_dump(mode="json")
     recipe["model"] = str(tiny_bert)
@@ -59,6 +81,27 @@ def test_runs_on_other_rows(path: Path, tiny_bert: Path, reviews: Path, tmp_path
     run = train(recipe, output=str(tmp_path / "run"))
     asked = 12 if recipe["data"]["split"]["by"] == "random" else run.data["splits"]["test"]["rows"]
     assert run.evaluate().rows == asked > 0
+
+
+@pytest.fixture(scope="module")
+def other_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    place = tmp_path_factory.mktemp("rows")
+    (place / "names.bmes").write_text("the O\nfilm B-ENT\nroom E-ENT\n\nbad O\nphone S-ENT\n\n" * 40, encoding="utf-8")
+    numbers = "".join(f"the {'good' if row % 3 else 'bad'} room {row},{row % 3 + row / 100}\n" for row in range(90))
+    (place / "numbers.csv").write_text(f"text,sentiment\n{numbers}", encoding="utf-8")
+    images, audio = perceiving.images(place / "photos", 15), perceiving.sounds(place / "recordings", 20)
+    return {"image": images, "audio": audio, "tokens": place / "names.bmes", "numbers": place / "numbers.csv"}
+
+
+@pytest.mark.parametrize("name", OTHER_ROWS)
+def test_runs_on_rows_of_its_kind(name: str, other_rows: dict[str, Path], tiny_bert: Path, tmp_path: Path) -> None:
+    network, rows = OTHER_ROWS[name]
+    recipe = read(RECIPES[0].with_name(f"{name}.yaml")).model_dump(mode="json")
+    recipe["model"] = str(tiny_bert if network == "bert" else perceiving.network(network, tmp_path / "model"))
+    recipe["data"]["files"] = str(other_rows[rows])
+    recipe["train"] |= {"epochs": 1, "warmup": 0}
+    run = train(recipe, output=str(tmp_path / "run"))
+    assert run.evaluate().rows == run.data["splits"]["test"]["rows"] > 0
 
 
 def test_every_key_of_train_is_used_by_a_recipe() -> None:

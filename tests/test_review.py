@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from sklearn.metrics import log_loss
 
 import luthier
+import perceiving
 from luthier import review
 from luthier.data import columns, mislabeled, source
 from luthier.errors import DataError, RunError
@@ -278,3 +279,65 @@ def test_a_real_run(reviews: Path, tiny_bert: Path, tmp_path: Path) -> None:
     assert len(done.changes) == len(tasks_of(tasks))
     assert again.data["fingerprint"] != run.data["fingerprint"]
     assert again.data["splits"].keys() == run.data["splits"].keys()
+
+
+def seen_run(tmp_path: Path, **method: Any) -> luthier.Run:
+    """A run over pictures that has learned nothing."""
+    data = {"files": str(perceiving.images(tmp_path / "colours", 10))}
+    recipe = {"model": str(perceiving.network("vit", tmp_path / "model")), "data": data, "method": "head"}
+    return luthier.train(recipe | {"train": {"epochs": 1, "lr": 1e-9}, "output": str(tmp_path / "seen"), **method})
+
+
+def test_pictures_are_shown_and_their_labels_corrected(tmp_path: Path) -> None:
+    run = seen_run(tmp_path)
+    written = review.write_tasks(run.path, "label-studio", tmp_path / "tasks.json")
+    assert "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true" in written.next_step
+    config = ElementTree.parse(written.files[1]).getroot()
+    assert config.find("Image").attrib == {"name": "text", "value": "$image"}
+    for task in tasks_of(written.files[0]):
+        assert Path(task["data"]["text"]).is_file()
+        assert task["data"]["image"] == "/data/local-files/?d=" + task["data"]["text"].removeprefix("/")
+    export = label_studio_export(written.files[0], lambda data: ["red"])
+    done = review.read_corrections(export, run.path, tmp_path / "next")
+    rows = source.read(Data(files=done.files)).splits["all"]
+    assert {rows[change["row"] - 1]["label"] for change in done.changes} == {"red"}
+    with pytest.raises(
+        DataError,
+        match=r"prodigy cannot show files by their paths, and the rows of .* are files\. Take --to label-studio\.",
+    ):
+        review.write_tasks(run.path, "prodigy", tmp_path / "tasks.jsonl")
+
+
+def test_files_as_bytes_are_not_shown(tmp_path: Path) -> None:
+    paths = sorted(perceiving.images(tmp_path / "colours", 10).rglob("*.png"))
+    rows = [{"picture": {"bytes": one.read_bytes(), "path": None}, "label": one.parent.name} for one in paths]
+    pd.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
+    recipe = {
+        "model": str(perceiving.network("vit", tmp_path / "model")),
+        "data": {"files": str(tmp_path / "rows.parquet")},
+        "method": "head",
+    }
+    run = luthier.train(recipe | {"train": {"epochs": 1, "lr": 1e-9}, "output": str(tmp_path / "seen")})
+    with pytest.raises(
+        DataError, match=r"hold files as bytes, which cannot be shown to people: write them to a folder first\."
+    ):
+        review.write_tasks(run.path, "label-studio", tmp_path / "tasks.json")
+
+
+def test_numbers_and_tags_are_not_asked(tmp_path: Path, tiny_bert: Path) -> None:
+    rows = pd.DataFrame(
+        {"text": [f"the room number {row} is good" for row in range(60)], "score": [row / 10 for row in range(60)]}
+    )
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    recipe = {
+        "task": "regress",
+        "model": str(tiny_bert),
+        "data": {"files": str(tmp_path / "rows.csv")},
+        "method": "head",
+    }
+    run = luthier.train(recipe | {"train": {"epochs": 1}, "output": str(tmp_path / "numbers")})
+    with pytest.raises(
+        DataError,
+        match=r"A review asks for the class of a row, and .*numbers predicts a number: correct the rows in their own file",
+    ):
+        review.write_tasks(run.path, "label-studio", tmp_path / "tasks.json")

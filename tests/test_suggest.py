@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+import luthier
+import perceiving
 from luthier.errors import DataError
 from luthier.methods.select import Full, Head
 from luthier.recipe.schema import Recipe
@@ -105,7 +108,7 @@ def test_long_texts_are_cut_and_said(tmp_path: Path) -> None:
 
 def test_rows_without_text_or_label_are_said(tmp_path: Path) -> None:
     text = suggest(table(tmp_path / "a.csv", [*balanced(600), {"text": "", "label": "yes"}]))
-    assert "rows without text or label (1 here) are left out" in text
+    assert "rows that cannot be used (1 here, such as: no text) are left out" in text
     assert parsed(text).data.bad_rows == "drop"
 
 
@@ -163,3 +166,127 @@ def test_real_files(assets: Path, file: str) -> None:
     assert recipe.data.columns.text in {"text", "review"}
     assert ("the texts are Chinese" in text) == ("_zh" in file)
     assert (recipe.task.model_dump()["weights"] == "balanced") == ("spam" in file)
+
+
+def trained(text: str, file: Path, model: Path, output: Path) -> luthier.Run:
+    """A run of the recipe as it stands, with a tiny model and one epoch."""
+    file.write_text(text, encoding="utf-8")
+    return luthier.train(str(file), f"model={model}", "train.epochs=1", f"output={output}", "train.precision=fp32")
+
+
+def test_a_folder_of_classes_of_images(tmp_path: Path) -> None:
+    text = suggest(str(perceiving.images(tmp_path / "colours", 12)))
+    recipe = parsed(text)
+    assert (recipe.task.name, recipe.data.columns.image, recipe.data.columns.text) == ("classify", "image", None)
+    assert (recipe.method[0].name, recipe.data.max_length) == ("head", None)
+    assert (
+        "model: google/vit-base-patch16-224           # images take a model that reads images, and demo/* read text"
+        in text
+    )
+    assert "# 36 rows, 3 classes:" in text
+    assert "tokens" not in text
+    run = trained(text, tmp_path / "r.yaml", perceiving.network("vit", tmp_path / "model"), tmp_path / "run")
+    assert run.data["columns"]["medium"] == "image"
+
+
+def test_folders_of_splits_above_those_of_classes(tmp_path: Path) -> None:
+    perceiving.images(tmp_path / "all" / "train", 6)
+    perceiving.images(tmp_path / "all" / "val", 3, seed=1)
+    text = suggest(str(tmp_path / "all"))
+    assert "# val is used as the validation split." in text
+    assert "# The files give train 18, validation 9 rows; nothing is divided." in text
+    assert parsed(text).data.files == str(tmp_path / "all")
+
+
+def test_recordings_with_metadata_are_divided_by_who_speaks(tmp_path: Path) -> None:
+    text = suggest(str(perceiving.sounds(tmp_path / "tones", 20)))
+    recipe = parsed(text)
+    assert (recipe.data.columns.audio, recipe.data.columns.label) == ("file_name", "label")
+    assert (recipe.data.split.by, recipe.data.split.column) == ("group", "speaker")
+    assert "nobody's rows (speaker) are on two sides" in text
+    assert "# max_length: 1 " in text
+    assert "model: openai/whisper-tiny " in text
+    run = trained(text, tmp_path / "r.yaml", perceiving.network("whisper", tmp_path / "model"), tmp_path / "run")
+    assert run.data["columns"]["medium"] == "audio"
+
+
+def test_files_that_cannot_be_used_are_counted_with_a_reason(tmp_path: Path) -> None:
+    folder = perceiving.images(tmp_path / "colours", 6)
+    (folder / "red" / "broken.png").write_bytes(b"no picture at all")
+    text = suggest(str(folder))
+    assert "bad_rows: drop" in text
+    assert re.search(r"rows that cannot be used \(1 here, such as: is no image that can be read\) are left out", text)
+
+
+def test_token_files_are_tagged(tmp_path: Path, tiny_bert: Path) -> None:
+    sentence = "the O\nfilm B-ENT\nis O\ngood O\n\nroom B-ENT\nservice I-ENT\nbad O\n\n"
+    (tmp_path / "names.conll").write_text(sentence * 30, encoding="utf-8")
+    text = suggest(str(tmp_path / "names.conll"))
+    recipe = parsed(text)
+    assert (recipe.task.name, recipe.data.columns.text, recipe.data.columns.label) == ("tag", "tokens", "tags")
+    assert "# 60 rows, entities of 1 type:\n#   ENT: 60\n" in text
+    assert "without a better f1 on validation" in text
+    assert recipe.method[0].name == "full"
+    assert trained(text, tmp_path / "r.yaml", tiny_bert, tmp_path / "run").data["columns"]["medium"] == "tokens"
+
+
+def test_measured_numbers_are_a_regression(tmp_path: Path, tiny_bert: Path) -> None:
+    rows = [{"text": f"the room number {row} is good", "score": (row * 37 % 101) / 10} for row in range(300)]
+    text = suggest(table(tmp_path / "a.csv", rows))
+    recipe = parsed(text)
+    assert (recipe.task.name, recipe.data.columns.label) == ("regress", "score")
+    assert "# the label is one of 101 different numbers: an amount and no class;" in text
+    assert "without a better r2 on validation" in text
+    assert trained(text, tmp_path / "r.yaml", tiny_bert, tmp_path / "run").data["columns"]["kind"] == "numbers"
+
+
+def test_a_column_of_prices_is_a_regression_though_its_name_says_nothing(tmp_path: Path) -> None:
+    rows = [{"text": f"some words {row}", "eur": row * 1.25 + 3} for row in range(300)]
+    assert parsed(suggest(table(tmp_path / "a.csv", rows))).task.name == "regress"
+
+
+def test_numbers_of_rows_and_of_classes_are_no_amounts(tmp_path: Path) -> None:
+    rows = [{"text": f"some words {row}", "id": row} for row in range(300)]
+    with pytest.raises(DataError, match="It is not clear which column holds the label"):
+        suggest(table(tmp_path / "a.csv", rows))
+    rows = [{"text": f"some words {row}", "label": row % 50} for row in range(1000)]
+    assert parsed(suggest(table(tmp_path / "b.csv", rows))).task.name == "classify"
+
+
+def test_few_numbers_may_be_either(tmp_path: Path) -> None:
+    rows = [{"text": f"some words {row}", "stars": row % 5 + 1} for row in range(600)]
+    text = suggest(table(tmp_path / "a.csv", rows))
+    assert parsed(text).task.name == "classify"
+    assert "# task: regress " in text
+    assert "if the labels are amounts" in text
+    assert "# task: regress" not in suggest(table(tmp_path / "b.csv", balanced(600)))
+
+
+def test_answers_in_free_words_are_written(tmp_path: Path) -> None:
+    rows = [{"instruction": f"say {row}", "output": f"{row} is said in words"} for row in range(100)]
+    (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    recipe = parsed(suggest(str(tmp_path / "a.json")))
+    assert (recipe.task.name, recipe.data.columns.text, recipe.data.columns.label) == (
+        "generate",
+        "instruction",
+        "output",
+    )
+
+
+def test_authors_of_texts_are_groups_too(tmp_path: Path) -> None:
+    rows = [one | {"Author": f"author {row % 7}"} for row, one in enumerate(balanced(600))]
+    split = parsed(suggest(table(tmp_path / "a.csv", rows))).data.split
+    assert (split.by, split.column) == ("group", "Author")
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "medium"),
+    [
+        ("ants_bees", "classify", "image"),
+        ("spoken_digits", "classify", "audio"),
+        ("resume_ner_zh_*.bmes", "tag", "text"),
+    ],
+)
+def test_real_folders_and_token_files(assets: Path, name: str, task: str, medium: str) -> None:
+    recipe = parsed(suggest(str(assets / "data" / name)))
+    assert (recipe.task.name, recipe.data.columns.input) == (task, (medium, recipe.data.columns.input[1]))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
@@ -17,8 +18,11 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from luthier import demo, hardware, increment, tracking
-from luthier.augment.feed import AugmentedFeed
-from luthier.data.batches import Batches, EncodedFeed
+from luthier.augment import refuse_others, refuse_unmixed
+from luthier.augment.feed import AugmentedFeed, Source
+from luthier.augment.mixed import MixedFeed
+from luthier.data import cells
+from luthier.data.batches import Batches, EncodedFeed, Feed, PackedFeed
 from luthier.data.encode import Rows
 from luthier.data.sampling import balance
 from luthier.errors import RecipeError
@@ -26,8 +30,11 @@ from luthier.folder import RunFolder
 from luthier.inputs import Asked, entrance
 from luthier.judged import judge_labels
 from luthier.modalities import Modality
+from luthier.models.heads import CAUSAL, reads
 from luthier.models.open import Base, find
 from luthier.models.quick import quicken
+from luthier.objectives import Objective
+from luthier.objectives.mixed import Mixed
 from luthier.prepare import Prepared, encode_all
 from luthier.recipe.reading import parse_file
 from luthier.recipe.schema import Recipe
@@ -92,10 +99,13 @@ def stored_precision(folder: RunFolder) -> str | None:
 
 def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console: Console) -> Ready:
     """Rows as numbers and the model with its method: everything that can fail, before a second of training."""
+    refuse_others(recipe.data.augment, cells.medium_of(data.found.medium))
+    refuse_unmixed(recipe.train.mixing, data.found.medium)
     with accelerator.main_process_first():
         base = find(recipe.model, recipe.revision, recipe.trust_remote_code)
-        labels = tuple(data.target.model_config["id2label"].values())
-        opening = entrance(data.found.medium, Asked(base, labels, recipe.methods, data.limit))
+        labels = tuple(data.target.model_config.get("id2label", {}).values())
+        medium = data.target.reads or data.found.medium
+        opening = entrance(medium, Asked(base, labels, recipe.methods, data.limit, wording=data.target.wording))
     context, modality = opening.context, opening.modality
     if (recipe.data.max_length or 0) > modality.limit:
         longest = f"data.max_length is {recipe.data.max_length:g}, and this model reads {modality.limit} {modality.unit} at most"
@@ -118,7 +128,10 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
     if recipe.train.gradient_checkpointing:
         _recompute(applied.model)
     quicken(applied.model)
-    return Ready(recipe, base, data, modality, applied)
+    ready = Ready(recipe, base, data, modality, applied)
+    if recipe.data.packing:
+        _check_packing(ready)
+    return ready
 
 
 def measured(data: Prepared) -> list[str]:
@@ -197,19 +210,45 @@ def _augmented(ready: Ready, console: Console) -> AugmentedFeed:
     recipe, rows = ready.recipe, ready.data.rows["train"]
     values = ready.data.values("train", rows.numbers)
     for one in recipe.data.augment:
-        with console.bar(f"Augmentation {one.name}", len(rows)) as advance:
-            one.ready([text for column in values.column_names for text in values[column]], advance)
-    return AugmentedFeed(rows, ready.modality, values, recipe.data.augment, recipe.seed)
+        with console.bar(f"Augmentation {one.name}", len(rows) * len(values.column_names)) as advance:
+            for column in values.column_names:
+                one.ready(values[column], advance)
+    source = Source(values, ready.data.found.medium, recipe.data.augment, recipe.seed)
+    return AugmentedFeed(rows, ready.modality, source)
+
+
+def _objective(ready: Ready) -> Objective:
+    """The loss of the task, of two rows where rows are mixed."""
+    objective = ready.data.target.objective(ready.recipe.train.label_smoothing)
+    return Mixed(objective) if ready.recipe.train.mixing else objective
+
+
+def _check_packing(ready: Ready) -> None:
+    """Refuse to join rows that cannot be joined.
+
+    Raises:
+        RecipeError: they are of another task, or the model does not tell joined rows apart.
+    """
+    config: Any = ready.model.config
+    ready.modality.pack(ready.data.rows["train"].take(np.zeros(1, dtype=np.int64)))
+    if not reads(config, CAUSAL, "position_ids"):
+        raise RecipeError(
+            f"data.packing: a {config.model_type} is not told where rows begin, and would read on from one to the next. Leave it out."
+        )
 
 
 def make_job(ready: Ready, accelerator: Accelerator, console: Console | None = None) -> Job:
     """Everything the loop needs, at the beginning of the first stage."""
-    feeds = {name: EncodedFeed(rows, ready.modality) for name, rows in ready.data.rows.items()}
+    feeds: dict[str, Feed] = {name: EncodedFeed(rows, ready.modality) for name, rows in ready.data.rows.items()}
+    if ready.recipe.data.packing:
+        feeds["train"] = PackedFeed(ready.data.rows["train"], ready.modality)
     if ready.recipe.data.augment:
         feeds["train"] = _augmented(ready, console or Console(quiet=True))
+    if ready.recipe.train.mixing:
+        feeds["train"] = MixedFeed(feeds["train"], ready.recipe.train.mixing, ready.recipe.seed)
     job = Job(
         model=ready.model,
-        objective=ready.data.target.objective(ready.recipe.train.label_smoothing),
+        objective=_objective(ready),
         feed=feeds["train"],
         batches=batches_of(ready.recipe, ready.data.rows["train"]),
         accelerator=accelerator,

@@ -27,7 +27,12 @@ Overrides = Annotated[
 
 @app.command()
 def init(
-    data: Annotated[str, typer.Argument(help="A csv, tsv, json, jsonl or parquet file, or a folder of them.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A csv, tsv, json, jsonl, parquet or token file, a folder of them, or one of images or recordings."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the recipe.")] = Path("recipe.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite it if it is there.")] = False,
 ) -> None:
@@ -92,14 +97,16 @@ def evaluate(
 @app.command()
 def predict(
     run: Path,
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts to predict.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts to predict, or files with images or recordings.")
+    ] = None,
     file: Annotated[str, typer.Option("--file", help="Predict every row of this file.")] = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write them: .csv, .jsonl or .parquet.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite that file if it is there.")] = False,
 ) -> None:
-    """Predict texts, or the rows of a file."""
+    """Predict texts, images or recordings, or the rows of a file."""
     from luthier.commands import predict_with
 
     predict_with(run, texts or [], file, output, force)
@@ -130,11 +137,12 @@ def preview(
     overrides: Overrides = None,
     rows: Annotated[int, typer.Option("--rows", min=1, help="How many training rows to show.")] = 5,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="How many epochs of each.")] = 2,
+    folder: Annotated[Path, typer.Option("--to", help="Where images and sounds are written.")] = Path("preview"),
 ) -> None:
     """Show training rows as augmentation changes them."""
     from luthier import data_commands
 
-    data_commands.preview(recipe, overrides or [], rows, epochs)
+    data_commands.preview(recipe, overrides or [], rows, epochs, folder)
 
 
 @data.command()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import DataError, RecipeError, RunError
-from luthier.show import Console, print_table
+from luthier.show import Console, answer, print_table
 
 if TYPE_CHECKING:
     from luthier.build import Ready
@@ -26,6 +26,14 @@ DEMO_TEXTS = {
     "demo/reviews-zh": ["房间很干净，服务也好，下次还来。", "质量太差了，用了两天就坏。", "书的内容还行，就是送货慢。"],
 }
 """Texts that each demo predicts at its end."""
+
+GIVEN = {
+    "pair": ("texts", '"some text" "another text"'),
+    "image": ("image", "photo.jpg"),
+    "audio": ("recording", "recording.wav"),
+}
+"""What a person gives a model of such rows to predict, and one as written on the command line; all others read texts."""
+TEXT = ("text", '"some text"')
 
 DEMO_RECIPES: dict[str, dict[str, Any]] = {
     "demo/reviews-en": {"data": {"files": "demo/reviews-en"}, "train": {"epochs": 1, "evaluate_every": 90}},
@@ -69,7 +77,7 @@ def check_recipe(path: Path, overrides: Sequence[str]) -> None:
     ready = get_ready(recipe, data, Accelerator(cpu=True), console)
     facts = data.facts
     print(f"Columns: {facts['columns']['why']}")
-    print(f"Split: {facts['split']}; longest row that is read whole: {facts['max_length']} tokens")
+    print(f"Split: {facts['split']}; rows are read up to {facts['max_length']:g} {facts['unit']}")
     _print_splits(facts)
     _print_health(facts)
     _print_stages(ready, batches_of(recipe, data.rows["train"]))
@@ -148,7 +156,12 @@ def summarise(run: Any) -> None:
         _print_scores(run, run.data["held_out"])
     print(f"Report: {run.path}/report.html")
     print(f"Model:  {run.path}/model ({loading(run.path / 'model').sentence})")
-    print(f'Next:   luthier predict {run.path} "some text"')
+    print(f"Next:   luthier predict {run.path} {_example(run)}")
+
+
+def _example(run: Any) -> str:
+    """A row to predict, as it is written on the command line."""
+    return GIVEN.get(run.data["columns"]["medium"], TEXT)[1]
 
 
 def evaluate_run(path: Path, on: str, as_json: bool) -> None:
@@ -170,7 +183,7 @@ def predict_with(path: Path, texts: Sequence[str], file: str, output: Path | Non
         raise DataError(_about_output(file, output))
     if bool(texts) == bool(file):
         raise DataError(
-            'Give texts or a file: luthier predict RUN "a text", or luthier predict RUN --file new.csv --output out.csv'
+            'Give rows or a file: luthier predict RUN "a text" (or photo.jpg), or luthier predict RUN --file new.csv --output out.csv'
         )
     run = Run(path)
     if file:
@@ -184,7 +197,7 @@ def predict_with(path: Path, texts: Sequence[str], file: str, output: Path | Non
 
 def _about_output(file: str, output: Path) -> str:
     if not file:
-        return "--output says where to write the rows of --file; predictions of texts are printed."
+        return "--output says where to write the rows of --file; predictions of single rows are printed."
     return f"{output} is there already; give another name with --output, or --force to overwrite it."
 
 
@@ -237,18 +250,13 @@ def _number(value: float | None) -> str:
 
 
 def _print_predictions(run: Any, texts: Sequence[str]) -> None:
-    answers = run.predict(texts)
+    given = run.model.modality.rows(texts)
+    answers = run.predict(given)
     sure = [[] if one.confidence is None else [f"{one.confidence:.3f}"] for one in answers]
-    rows = [[text, _label(one.label), *cell] for text, one, cell in zip(texts, answers, sure, strict=True)]
-    print_table("Predictions", ["text", "predicted", *(["confidence"] if any(sure) else [])], rows)
-
-
-def _label(label: Any) -> str:
-    if isinstance(label, dict):
-        return ", ".join(f"{name} {_label(value)}" for name, value in label.items())
-    if isinstance(label, list):
-        return ", ".join(map(_label, label)) or "(none)"
-    return f"{label:.4g}" if isinstance(label, float) else str(label)
+    shown = [row if isinstance(row, str) else " | ".join(row) for row in given]
+    rows = [[row, answer(one.label), *cell] for row, one, cell in zip(shown, answers, sure, strict=True)]
+    what = GIVEN.get(run.data["columns"]["medium"], TEXT)[0]
+    print_table("Predictions", [what, "predicted", *(["confidence"] if any(sure) else [])], rows)
 
 
 def _print_splits(facts: Mapping[str, Any]) -> None:
@@ -260,7 +268,8 @@ def _print_splits(facts: Mapping[str, Any]) -> None:
     print_table("Rows", ["split", "rows", f"median {facts['unit']}", "most", "too long"], rows)
     labels = list(splits["train"]["labels"])
     counts = [[label, *(f"{part['labels'][label]:,}" for part in splits.values())] for label in labels[:SHOWN_CLASSES]]
-    print_table("Labels", ["label", *splits], counts)
+    if counts:
+        print_table("Labels", ["label", *splits], counts)
     if len(labels) > SHOWN_CLASSES:
         print(f"and {len(labels) - SHOWN_CLASSES} labels more")
     if facts["bad_rows"]["rows"]:

@@ -9,9 +9,11 @@ from luthier.errors import DataError, RecipeError
 from luthier.show import print_table
 
 
-def preview(path: Path, overrides: list[str], rows: int, epochs: int) -> None:
+def preview(path: Path, overrides: list[str], rows: int, epochs: int, folder: Path) -> None:
     """`luthier data preview`: training rows as the model will see them."""
-    from luthier.augment import augment
+    from luthier.augment import refuse_others
+    from luthier.augment.preview import copied, show
+    from luthier.data import cells
     from luthier.prepare import prepare
     from luthier.recipe.reading import read
 
@@ -23,16 +25,14 @@ def preview(path: Path, overrides: list[str], rows: int, epochs: int) -> None:
         )
     data = prepare(recipe)
     table = data.tables["train"]
-    columns = [list(table.rows[column]) for column in data.found.inputs]
+    refuse_others(chosen, cells.medium_of(data.found.medium))
     for one in chosen:
-        one.ready([text for column in columns for text in column])
-    for place in range(min(rows, len(table.labels))):
-        number = int(table.numbers[place])
-        texts = [column[place] for column in columns]
-        print(f"row {number + 1} ({table.labels[place]}): {' | '.join(texts)}")
-        for epoch in range(epochs):
-            made = [augment(chosen, text, recipe.seed, epoch, number, at) for at, text in enumerate(texts)]
-            print(f"  epoch {epoch + 1}: {' | '.join(made)}")
+        for column in data.found.inputs:
+            one.ready(table.rows[column])
+    values = cells.values(table.rows.select(range(min(rows, len(table.rows)))), data.found.inputs)
+    first = zip(table.numbers[:rows].tolist(), table.labels, values, strict=False)
+    shown = [copied(chosen, data.found.medium, row, recipe.seed, epochs) for row in first]
+    print(show(data.found.medium, shown, folder))
 
 
 def write_review(run: Path, to: str, file: Path, limit: int) -> None:

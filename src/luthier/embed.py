@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor, nn
-from torch.nn import functional
 
 from luthier import hardware
 from luthier.data import encode, fingerprint
@@ -30,6 +29,7 @@ from luthier.methods import Context
 from luthier.modalities import Modality
 from luthier.models.anatomy import base_of
 from luthier.models.open import Base, architecture
+from luthier.models.pooling import mean
 from luthier.models.quick import quicken
 from luthier.training import keeping
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
@@ -127,23 +127,8 @@ def _fill(vectors: Tensor, network: nn.Module, feed: Feed, on: torch.device, adv
     for group in sorted_groups(feed.lengths, TOKENS_PER_CALL):
         inputs = {name: value.to(on) for name, value in feed.inputs(group).items()}
         hidden = network(**inputs).last_hidden_state
-        vectors[torch.from_numpy(group)] = _mean(hidden, inputs.get("attention_mask")).float().cpu()
+        vectors[torch.from_numpy(group)] = mean(hidden, inputs.get("attention_mask")).float().cpu()
         advance(len(group))
-
-
-def _mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over positions that are no padding: (rows, positions, width), or (rows, width, height, width) of images, to (rows, width).
-
-    A mask of raw samples is brought to the positions that the network makes of them.
-    """
-    if hidden.dim() == 4:
-        return hidden.mean(dim=(2, 3))
-    if mask is None:
-        return hidden.mean(dim=1)
-    if mask.shape[1] != hidden.shape[1]:
-        mask = functional.interpolate(mask[:, None].float(), size=hidden.shape[1], mode="nearest")[:, 0]
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 WIDTHS = ("hidden_size", "hidden_dim", "hidden_sizes")

@@ -25,7 +25,7 @@ from luthier.errors import ModelError, RecipeError
 from luthier.methods import Context, Method
 from luthier.models.anatomy import examine, parameters_of
 from luthier.models.find import RECORD
-from luthier.models.heads import WORDS
+from luthier.models.heads import HEADS, WORDS
 from luthier.models.insert import Inserted, insert_all
 from luthier.models.open import Base, Opened, find, head_note, open_model
 from luthier.models.quiet import quiet
@@ -121,7 +121,7 @@ def reopen(folder: Base, record: Record, config: Mapping[str, Any], context: Con
     opened = (open_below if record.base else _plain)(below, config, context)
     opened.model.requires_grad_(False)
     anatomy = examine(opened.model, opened.new)
-    if words:
+    if HEADS[context.head].given:
         anatomy = replace(anatomy, head=())  # as in training: what predicts words is not the task's
     model, _ = insert_all(opened.model, anatomy, record.methods, context)
     if record.base is not None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
-from luthier.errors import RecipeError
+from luthier.errors import ModelError, RecipeError
 from luthier.methods import Context, Method
 from luthier.modalities import Modality
 from luthier.modalities.text import Text
 from luthier.models.find import Base
-from luthier.models.heads import WORDS
+from luthier.models.heads import CAUSAL, TWIN, TYPES, WORDS, has_types
 from luthier.models.open import architecture, open_processor, open_tokenizer, positions
 
 SHORTEST = 4
@@ -42,6 +42,8 @@ class Asked:
     """Which head the network gets, a key of `models.heads.HEADS`; empty for that of the medium."""
     saved: bool = False
     """Whether the model is one that training has saved, and `limit` is what it was trained with."""
+    wording: str | None = None
+    """What the task says is written around each row, as `Target.wording`."""
 
 
 def entrance(medium: str, asked: Asked) -> Entrance:
@@ -111,6 +113,88 @@ def _tokens(asked: Asked) -> Entrance:
     return Entrance(Context(tokenizer, asked.labels, "tokens"), Tokens(tokenizer, _whole(asked.limit), left))
 
 
+def _pair(asked: Asked) -> Entrance:
+    from luthier.modalities.pair import Pair
+
+    written = [method.name for method in asked.methods if method.words]
+    if written:
+        raise RecipeError(f"method {written[0]} writes its words around one text, and these rows are pairs of texts.")
+    head = asked.head or "text"
+    config = architecture(asked.base, head)
+    tokenizer = open_tokenizer(asked.base)
+    left = _left(asked.methods, None if asked.saved else positions(config))
+    typed = TYPES in tokenizer.model_input_names and has_types(config, head)
+    return Entrance(Context(tokenizer, asked.labels, head), Pair(tokenizer, _whole(asked.limit), left, typed))
+
+
+def _twins(asked: Asked) -> Entrance:
+    from luthier.modalities.twins import Twins
+
+    written = [method.name for method in asked.methods if method.words]
+    if written:
+        raise RecipeError(f"method {written[0]} answers with words, and this network with a vector of each text.")
+    readable = None if asked.saved else positions(architecture(asked.base, TWIN))
+    tokenizer = open_tokenizer(asked.base)
+    left = _left(asked.methods, readable)
+    return Entrance(Context(tokenizer, asked.labels, TWIN), Twins(tokenizer, _whole(asked.limit), left))
+
+
+def _prompt(asked: Asked) -> Entrance:
+    from luthier.modalities.dialogue import PLAIN
+
+    return _written(asked, PLAIN)
+
+
+def _dialogue(asked: Asked) -> Entrance:
+    return _written(asked, None)
+
+
+def _written(asked: Asked, plain: str | None) -> Entrance:
+    """How prompts and conversations are read by a model that writes.
+
+    Args:
+        asked: of which model; its wording goes before the tokenizer's own chat template.
+        plain: wording where there is neither; None where rows cannot do without.
+
+    Raises:
+        ModelError: it is no language model, or its tokenizer has no end of sequence or lacks a chat template.
+        RecipeError: a method is made for other tasks.
+    """
+    from luthier.modalities.dialogue import Dialogue, chat_template
+
+    _refuse_calls(asked.methods)
+    window = positions(architecture(asked.base, CAUSAL))
+    tokenizer = open_tokenizer(asked.base)
+    if tokenizer.eos_token_id is None:
+        raise ModelError(
+            f"The tokenizer of {asked.base.name} has no end of sequence, which the model writes when an answer is complete. Add one with "
+            "tokenizer.add_special_tokens({'eos_token': '</s>'}), save it, and use that folder as model."
+        )
+    wording = asked.wording or (None if tokenizer.chat_template else plain)
+    if wording is not None and not asked.saved:
+        tokenizer.chat_template = chat_template(tokenizer, wording)
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"The rows are conversations, and the tokenizer of {asked.base.name} has no chat template to write them with. Take a model "
+            "that was tuned to chat (often called Instruct), or say how turns are written: task: {name: generate, template: "
+            '"User: {prompt}\nAssistant: "}.'
+        )
+    modality = Dialogue(tokenizer, _whole(asked.limit), window, asked.base.name)
+    return Entrance(Context(tokenizer, asked.labels, CAUSAL), modality)
+
+
+def _refuse_calls(methods: Sequence[Method]) -> None:
+    """Refuse methods that do something to each call of the network: a text is written one call a token."""
+    for method in methods:
+        if method.words:
+            raise RecipeError(f"method {method.name} answers with one of the labels' words, and task generate writes.")
+        if method.tokens:
+            raise RecipeError(
+                f"method {method.name} puts its tokens before the input of every call, and a text is written one call a token. Use lora or "
+                "another method."
+            )
+
+
 def _image(asked: Asked) -> Entrance:
     from luthier.modalities.image import Image
 
@@ -155,6 +239,11 @@ def _whole(limit: float | None) -> int | None:
 ENTRANCES: Mapping[str, Callable[[Asked], Entrance]] = {
     "text": _text,
     "tokens": _tokens,
+    "pair": _pair,
+    "twins": _twins,
+    "prompt": _prompt,
+    "instruction": _prompt,
+    "dialogue": _dialogue,
     "image": _image,
     "audio": _audio,
 }

@@ -10,7 +10,7 @@ import numpy as np
 from luthier.data import mislabeled, shift
 from luthier.data.changes import Change, summary
 from luthier.embed import embed
-from luthier.errors import DataError
+from luthier.errors import DataError, RecipeError
 from luthier.models.find import Base, find
 from luthier.prepare import Prepared, prepare
 from luthier.recipe.schema import Recipe
@@ -39,11 +39,17 @@ def judge_labels(data: Prepared, recipe: Recipe, base: Base, console: Console) -
     Raises:
         ExtraError: cleanlab is not installed.
         ModelError: the base cannot be opened.
+        RecipeError: the labels are no classes.
     """
     how = recipe.data.labels
     if how == "ignore":
         return
     table = data.tables["train"]
+    if recipe.task.labels != "classes":
+        raise RecipeError(
+            f"data.labels: {how} looks for rows that carry the name of another class, and these labels are {recipe.task.labels}. Write "
+            "data.labels: ignore; the report shows the rows that the model is furthest from."
+        )
     with console.bar("Vectors of the base model", len(table.labels)) as advance:
         vectors = embed(base, table.rows, data.found, data.limit, recipe.train.device, advance)
     groups = table.alike if len(table.alike) else None

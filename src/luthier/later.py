@@ -9,10 +9,11 @@ from typing import Any
 
 import datasets
 
-from luthier.data import cells, looked, shift, source
+from luthier.data import cells, looked, media, shift, source
 from luthier.data.columns import column_of
 from luthier.data.labels import Found
 from luthier.data.normal import normal
+from luthier.data.strata import shared
 from luthier.embed import embed
 from luthier.models.open import find
 from luthier.prepare import labelled_rows, prepare
@@ -20,6 +21,8 @@ from luthier.recipe.data import Data
 from luthier.run import Run
 
 Advance = Callable[[int], None]
+COUNTED = ("classes", "tags")
+"""Labels that rows share, so that it can be said how frequent they are."""
 
 
 def against(run: Run, file: str, advance: Advance = lambda rows: None) -> shift.Shift:
@@ -43,15 +46,17 @@ def against(run: Run, file: str, advance: Advance = lambda rows: None) -> shift.
     training, later = (
         embed(base, rows, data.found, data.limit, recipe.train.device, advance) for rows in (kept.rows, others)
     )
-    known = (list(table.labels), list(labels)) if labels is not None else None
+    known = (shared(table.labels), shared(labels)) if labels is not None and recipe.task.labels in COUNTED else None
     return shift.compare(Path(file).name, training, later, known, recipe.seed)
 
 
 def _distinct(values: Sequence[Any], found: Found) -> datasets.Dataset:
     """Rows of which no two say the same."""
-    columns = cells.split({normal(cells.joined(value)): value for value in values}.values(), found.inputs)
-    rows = datasets.Dataset.from_dict(columns)
-    return looked.look({"later": rows}, replace(found, content="")).splits["later"]
+    distinct = {normal(cells.joined(value)): value for value in values}
+    rows = datasets.Dataset.from_dict(cells.split(distinct.values(), found.inputs))
+    if found.medium in media.MEDIA:
+        return looked.look({"later": rows}, replace(found, content="")).splits["later"]
+    return rows.add_column(found.content, list(distinct)) if found.content else rows
 
 
 def _rows(file: str, columns: dict[str, Any], options: Data) -> tuple[list[Any], Sequence[Any] | None]:

@@ -15,7 +15,6 @@ from luthier.evaluate.predict import in_order, off_device
 from luthier.inputs import Asked, entrance
 from luthier.models.open import Base
 from luthier.models.quick import quicken
-from luthier.objectives import inputs_of
 from luthier.tasks import Target
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 
@@ -41,9 +40,10 @@ class Model:
     ) -> None:
         base = Base(str(folder), str(folder))
         record = increment.read(folder)
-        labels = tuple(target.model_config["id2label"].values())
+        labels = tuple(target.model_config.get("id2label", {}).values())
         opening = entrance(medium, Asked(base, labels, record.methods if record else (), max_length, saved=True))
         self.target = target
+        self.objective = target.objective()
         self.modality = opening.modality
         self.device = hardware.device(device)
         network = increment.open_saved(base, record, target.model_config, opening.context).model
@@ -54,8 +54,9 @@ class Model:
         """Scores of `Target.scores`, in the order of the rows."""
         encoded = self.modality.encode(rows)
         found = []
-        for group in sorted_groups(np.asarray(encoded.lengths), TOKENS_PER_CALL):
+        for group in sorted_groups(np.asarray(encoded.lengths), self.objective.tokens_per_call or TOKENS_PER_CALL):
             columns = {name: [values[index] for index in group] for name, values in encoded.columns.items()}
             batch = {name: value.to(self.device) for name, value in self.modality.collate(columns).items()}
-            found.append((group, off_device(self.target.scores(self.network(**inputs_of(batch)).logits, batch))))
+            scores = off_device(self.target.scores(self.objective.outputs(self.network, batch).logits, batch))
+            found.append((group, self.target.completed(scores, self.network, self.modality, batch)))
         return in_order(found)

@@ -154,7 +154,7 @@ def run_loop(folder: RunFolder, job: Job, ready: Ready, state: State, console: C
             scorer = Scorer(job.work.model, ready.data.target, job.accelerator)
             with console.bar("Validating", len(rows)) as advance:
                 scores = scorer(rows, advance)
-            return scores, ready.data.target.metrics(rows.targets, scores.probabilities)
+            return scores, ready.data.target.judge.metrics(rows.targets, scores.per_row)
 
         around.append(callbacks.Validate(measure, job.settings, writer, console.say, ready.data.target.judge))
     around += [callbacks.Interrupt(), callbacks.Save(checkpoints)]
@@ -169,12 +169,12 @@ def finish(folder: RunFolder, job: Job, ready: Ready, state: State, console: Con
         console.say(Checkpoints(folder).load_best(job, state))
     # without the wrapper that computes in bf16: scored as it is saved and will be used
     model = job.accelerator.unwrap_model(job.model, keep_fp32_wrapper=False)
-    scorer = Scorer(model, ready.data.target, job.accelerator)
+    scorer = Scorer(model, ready.data.target, job.accelerator, ready.modality)
     scores: dict[str, np.ndarray] = {}
     for name in [name for name in ("validation", "test") if name in ready.data.rows]:
         with console.bar(f"Scoring the {name} rows", len(ready.data.rows[name])) as advance:
             rows = EncodedFeed(ready.data.rows[name], ready.modality)
-            scores[name] = scorer(rows, advance).probabilities
+            scores[name] = scorer(rows, advance).per_row
     if not job.accelerator.is_main_process:
         return
     folder.log({"event": "stop", "reason": reason, "step": state.step, "seconds": round(state.seconds, 2)})

@@ -12,6 +12,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from luthier.data import cells
 from luthier.errors import DataError
 from luthier.show import Console
 from luthier.tasks import Prediction
@@ -23,7 +24,10 @@ Rows = list[dict[str, Any]]
 
 
 def write(
-    output: Path, tables: Sequence[datasets.Dataset], predict: Callable[[Sequence[Any]], list[Prediction]], text: str
+    output: Path,
+    tables: Sequence[datasets.Dataset],
+    predict: Callable[[Sequence[Any]], list[Prediction]],
+    columns: Sequence[str],
 ) -> int:
     """Write every row with `predicted` and, where there is one, `confidence` beside its own columns; returns how many.
 
@@ -35,20 +39,21 @@ def write(
     total = sum(len(table) for table in tables)
     output.parent.mkdir(parents=True, exist_ok=True)
     with Console().bar("Predicting", total) as advance:
-        WRITERS[output.suffix](output, _answered(tables, predict, text, advance))
+        WRITERS[output.suffix](output, _answered(tables, predict, columns, advance))
     return total
 
 
 def _answered(
     tables: Sequence[datasets.Dataset],
     predict: Callable[[Sequence[Any]], list[Prediction]],
-    text: str,
+    columns: Sequence[str],
     advance: Callable[[int], None],
 ) -> Iterator[Rows]:
     for table in tables:
         for start in range(0, len(table), CHUNK):
             chunk = table[start : start + CHUNK]
-            answers = predict(chunk[text])
+            read = {name: [cell or "" for cell in chunk[name]] for name in columns}
+            answers = predict(cells.values(read, columns))
             rows = [dict(zip(chunk, values, strict=True)) for values in zip(*chunk.values(), strict=True)]
             yield [row | _columns(answer) for row, answer in zip(rows, answers, strict=True)]
             advance(len(rows))
@@ -68,12 +73,15 @@ def _csv(output: Path, chunks: Iterator[Rows]) -> None:
             if writer is None:
                 writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
                 writer.writeheader()
-            writer.writerows(
-                [
-                    {key: "|".join(map(str, value)) if isinstance(value, list) else value for key, value in row.items()}
-                    for row in rows
-                ]
-            )
+            writer.writerows([{key: _cell(value) for key, value in row.items()} for row in rows])
+
+
+def _cell(value: Any) -> Any:
+    """Several values with a bar between them; what has parts, such as an entity, as JSON."""
+    if not isinstance(value, list):
+        return value
+    parts = any(isinstance(one, dict) for one in value)
+    return json.dumps(value, ensure_ascii=False) if parts else "|".join(map(str, value))
 
 
 def _jsonl(output: Path, chunks: Iterator[Rows]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from luthier.data import cells, clean, columns, fingerprint, looked, source
+from luthier.data import cells, clean, columns, fingerprint, languages, looked, source
 from luthier.data.changes import SHOWN, Change, summary
 from luthier.data.divided import divide
 from luthier.data.encode import Rows, encode, limit_rows
@@ -68,6 +68,7 @@ def prepare(recipe: Recipe, console: Console | None = None) -> Prepared:
     with console.status("Reading the data"):
         read = source.read(recipe.data)
     found = columns.infer(next(iter(read.splits.values())), recipe.data.columns, recipe.task.labels)
+    recipe.task.refuse(found.medium)
     seen = looked.look(read.splits, found)
     found = seen.found
     cleaned, bad, changes = _clean(seen, recipe.data)
@@ -79,10 +80,27 @@ def prepare(recipe: Recipe, console: Console | None = None) -> Prepared:
         divided = divide(settled, found.compared, recipe.data, recipe.seed)
         guarded = guard(divided.tables, found, recipe.data)
     changes += [*more, *guarded.changes]
-    tables = guarded.tables
-    target = recipe.task.learn(tables["train"].labels)
-    held_out = "test" if "test" in tables else "validation" if "validation" in tables else ""
-    facts = {
+    target = recipe.task.learn(guarded.tables["train"].labels)
+    spoken = languages.find(guarded.tables["train"].rows, found)
+    facts = _told(read, seen, guarded.tables) | {
+        "target": target.facts,
+        "split": divided.how,
+        "bad_rows": bad,
+        "duplicates": repeated,
+        "languages": spoken,
+        "leakage": guarded.facts,
+        "changes": summary(changes),
+        "notes": [*read.notes, *filter(None, [repeated.get("note"), spoken.get("note")])],
+    }
+    facts["warnings"] = [*divided.warnings, *guarded.warnings, *_warnings(facts["held_out"])]
+    limit = recipe.data.max_length or seen.longest
+    return Prepared(target, guarded.tables, found, facts, changes, limit=limit)
+
+
+def _told(read: source.Source, seen: looked.Looked, tables: Mapping[str, Table]) -> dict[str, Any]:
+    """What data.json says of where the rows come from."""
+    found = seen.found
+    return {
         "files": {
             name: [str(one.get("path") or one["dataset"]) for one in parts] for name, parts in read.files.items()
         },
@@ -93,19 +111,10 @@ def prepare(recipe: Recipe, console: Console | None = None) -> Prepared:
         "columns": {
             **{key: getattr(found, key) for key in ("text", "also", "label", "separator", "medium", "kind", "why")},
         },
-        "target": target.facts,
         "splits": {name: {"rows": len(table.labels)} for name, table in tables.items()},
-        "split": divided.how,
-        "bad_rows": bad,
         "odd": seen.odd,
-        "duplicates": repeated,
-        "leakage": guarded.facts,
-        "changes": summary(changes),
-        "held_out": held_out,
-        "notes": [*read.notes, *filter(None, [repeated.get("note")])],
-        "warnings": [*divided.warnings, *guarded.warnings, *_warnings(held_out)],
+        "held_out": next((name for name in ("test", "validation") if name in tables), ""),
     }
-    return Prepared(target, tables, found, facts, changes, limit=recipe.data.max_length or seen.longest)
 
 
 def encode_all(prepared: Prepared, modality: Modality, options: Data) -> None:
@@ -114,7 +123,7 @@ def encode_all(prepared: Prepared, modality: Modality, options: Data) -> None:
     for name, table in prepared.tables.items():
         targets = _targets(prepared.target, name, table)
         key = f"{prepared.facts['fingerprint']}|{fingerprint.of_indices(table.numbers)}|{name}"
-        rows = encode(table.rows, prepared.found.inputs, targets, table.numbers, modality, key)
+        rows = encode(table.rows, prepared.found.encoded, targets, table.numbers, modality, key)
         too_long = rows.too_long(modality) | {
             "action": options.too_long if name == "train" or options.too_long == "error" else "cut"
         }
@@ -150,7 +159,7 @@ def labelled_rows(file: str, found: Mapping[str, Any], options: Data) -> tuple[l
     where = columns.again(rows, found)
     labels = columns.labels(rows, where)
     kept, _ = clean.find(looked.look({"all": rows}, where).unusable["all"], labels, file, "drop")
-    return cells.values(rows.select(kept), where.inputs), [labels[index] for index in kept]
+    return cells.values(rows.select(kept), where.encoded), [labels[index] for index in kept]
 
 
 def _targets(target: Target, name: str, table: Table) -> np.ndarray:

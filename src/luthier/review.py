@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luthier.data import cells, media
 from luthier.data.exchange.tasks import TOOLS, Form, Question, names
 from luthier.errors import DataError
 from luthier.registry import closest
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from luthier.data.columns import Found
     from luthier.data.exchange.replies import Reply
     from luthier.data.source import Source
-    from luthier.evaluate.bootstrap import Array
     from luthier.evaluate.records import Records
 
 LIMIT = 100
@@ -79,7 +79,7 @@ def write_tasks(
             `likely`, `probability`, `reason`, and `split`, which is `train` when it is left out.
 
     Raises:
-        DataError: there is no such tool, the file ends otherwise, or there is nothing to ask.
+        DataError: there is no such tool, it cannot show such rows, the file ends otherwise, or there is nothing to ask.
         RunError: it is not a finished run.
     """
     from luthier.evaluate.records import read
@@ -91,16 +91,38 @@ def write_tasks(
     if file.suffix.lower() != tool.ending:
         raise DataError(f"Tasks for {to} are written to a file that ends in {tool.ending}; got {file}.")
     records = read(Path(run_folder))
+    form = _form(records, to)
     doubted = list(_suspects(records, suspects))
     chosen = _in_turns(doubted, _mistakes(records))[:limit]
     if not chosen:
         raise DataError(
             f"{run_folder} has no mistakes on held-out rows, and no suspect rows were given: there is nothing to ask."
         )
-    form = Form(records.labels, records.multilabel, Path(run_folder).resolve().name)
     places = {(one.split, one.row) for one in doubted}
     count = sum((one.split, one.row) in places for one in chosen)
-    return Written(tuple(tool.write(chosen, form, file)), len(chosen) - count, count, tool.next_step)
+    step = f"{tool.media_step} {tool.next_step}" if form.medium in media.MEDIA else tool.next_step
+    return Written(tuple(tool.write(chosen, form, file)), len(chosen) - count, count, step)
+
+
+def _form(records: Records, to: str) -> Form:
+    """What people are asked.
+
+    Raises:
+        DataError: answers are no classes, or the tool cannot show the rows.
+    """
+    if "labels" not in records.data["target"]:
+        answer = records.target.about.answer.split(":")[0]
+        raise DataError(
+            f"A review asks for the class of a row, and {records.folder} predicts {answer}: correct the rows in their own file. "
+            "Its report.html shows those that are furthest from right."
+        )
+    medium = str(records.data["columns"].get("medium", "text"))
+    if medium in media.MEDIA and not TOOLS[to].media_step:
+        raise DataError(
+            f"{to} cannot show files by their paths, and the rows of {records.folder} are files. Take --to label-studio."
+        )
+    shown = medium if medium in media.MEDIA else "text"
+    return Form(records.labels, records.multilabel, records.folder.resolve().name, shown)
 
 
 def read_corrections(
@@ -145,35 +167,46 @@ def _mistakes(records: Records) -> list[Question]:
     """Held-out rows with a wrong answer, highest loss first."""
     import numpy as np
 
-    from luthier.evaluate.metrics import decide
-
     if records.scored is None or records.predictions is None:
         return []
-    targets, probabilities = records.scored
-    missed = decide(targets, probabilities) != targets
-    wrong = np.flatnonzero(missed.any(axis=1) if targets.ndim == 2 else missed)
-    order = wrong[np.argsort(-_losses(targets, probabilities)[wrong], kind="stable")]
-    text = str(records.data["columns"]["text"])
-    return [_mistake(records.predictions.iloc[int(index)], text, _origin(records.held_out, records)) for index in order]
+    wrong = np.flatnonzero(records.target.judge.errors(*records.scored).sizes > 0)
+    order = wrong[np.argsort(-_losses(*records.scored)[wrong], kind="stable")]
+    return [
+        _mistake(records.predictions.iloc[int(index)], _origin(records.held_out, records), records) for index in order
+    ]
 
 
-def _losses(targets: Array, probabilities: Array) -> Array:
+def _losses(targets: Any, probabilities: Any) -> Any:
     """(rows,) cross entropy; for several labels the mean over labels."""
     import numpy as np
 
-    truth = (
-        probabilities[np.arange(len(targets)), targets]
-        if targets.ndim == 1
-        else np.where(targets, probabilities, 1 - probabilities)
-    )
-    loss = -np.log(np.clip(truth, np.finfo(float).tiny, 1))
-    return np.asarray(loss if targets.ndim == 1 else loss.mean(axis=1))
+    if targets.ndim == 1:
+        return -np.log(np.clip(probabilities[np.arange(len(targets)), targets], np.finfo(float).tiny, 1))
+    truth = np.where(targets, probabilities, 1 - probabilities)
+    return -np.log(np.clip(truth, np.finfo(float).tiny, 1)).mean(axis=1)
 
 
-def _mistake(row: Any, text: str, split: str) -> Question:
+def _mistake(row: Any, split: str, records: Records) -> Question:
     given, predicted = names(row["label"]), names(row["predicted"])
     reason = f"The model says {_shown(predicted)} ({row['confidence']:.0%}); the label is {_shown(given)}."
-    return Question(split, int(row["row"]), str(row[text]), given, predicted, float(row["confidence"]), reason)
+    return Question(split, int(row["row"]), _read(row, records), given, predicted, float(row["confidence"]), reason)
+
+
+def _read(row: Mapping[str, Any], records: Records) -> str:
+    """What the model read of a row, as one text; of a file its path.
+
+    Raises:
+        DataError: there are only the bytes of a file.
+    """
+    read = tuple(row[name] for name in cells.read_by(records.data["columns"]))
+    if records.data["columns"].get("medium") not in media.MEDIA:
+        return cells.joined(read)
+    path = media.path_of(read[0])
+    if not path:
+        raise DataError(
+            f"The data of {records.folder} hold files as bytes, which cannot be shown to people: write them to a folder first."
+        )
+    return path
 
 
 def _suspects(records: Records, suspects: Sequence[Mapping[str, Any]]) -> Iterator[Question]:
@@ -183,10 +216,9 @@ def _suspects(records: Records, suspects: Sequence[Mapping[str, Any]]) -> Iterat
     if not suspects:
         return
     origin = source.read(read_recipe(records.folder / "recipe.yaml").data)
-    text = str(records.data["columns"]["text"])
     for one in suspects:
         split, row = _origin(str(one.get("split", "train")), records), int(one["row"])
-        words = str(_row(origin, split, row, records)[text])
+        words = _read(_row(origin, split, row, records), records)
         yield Question(
             split, row, words, names(one["given"]), names(one["likely"]), float(one["probability"]), str(one["reason"])
         )
@@ -225,9 +257,10 @@ def _change(answer: Reply, origin: Source, found: Found, records: Records) -> di
     from luthier.data.columns import labels
 
     row = _row(origin, answer.split, answer.row, records)
-    if str(row[found.text] or "").split() != answer.text.split():
+    said = _read(row, records)
+    if said.split() != answer.text.split():
         raise DataError(
-            f"Row {answer.row} of {answer.split!r} of {records.folder}'s data is {str(row[found.text])[:40]!r}, and the answer is about "
+            f"Row {answer.row} of {answer.split!r} of {records.folder}'s data is {said[:40]!r}, and the answer is about "
             f"{answer.text[:40]!r}: the data have changed since, or the answers are of another run."
         )
     before = names(labels(origin.splits[answer.split].select([answer.row - 1]), found)[0])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from luthier.data import cells
 from luthier.errors import DataError, RunError
 from luthier.evaluate import card, report
 from luthier.evaluate.judge import Baseline
@@ -84,20 +85,21 @@ class Run:
         from luthier.model import Model
 
         data = self.data
-        return Model(
-            self.path / "model", self.target, data["max_length"], self.recipe.train.device, data["columns"]["medium"]
-        )
+        medium = self.target.reads or data["columns"]["medium"]
+        return Model(self.path / "model", self.target, data["max_length"], self.recipe.train.device, medium)
 
     def predict(self, rows: Any) -> list[Prediction]:
         """Predict rows, in their order; a single one gives a list of one.
 
         Args:
-            rows: texts, or paths of images or recordings; a row to tag is a text or a list of its words.
+            rows: texts, or paths of images or recordings; a row to tag is a text or a list of its words, and one of a model of pairs
+                a tuple of two texts.
 
         Raises:
             DataError: a row is of another type, or its file cannot be read.
         """
-        given = [self.model.modality.given(row) for row in (rows if isinstance(rows, list | tuple) else [rows])]
+        modality = self.model.modality
+        given = [modality.given(row) for row in modality.rows(rows)]
         answers = self.target.predictions(self.model.score(given)) if given else []
         return [self.target.told(answer, row) for answer, row in zip(answers, given, strict=True)]
 
@@ -117,8 +119,8 @@ class Run:
         file = str(file)
         read_in = source.read(Data(files=file))
         tables = list(read_in.splits.values())
-        text = self._text_column(tables[0].column_names, file)
-        return write(Path(output), tables, lambda rows: self.predict([value or "" for value in rows]), text)
+        columns = self._input_columns(tables[0].column_names, file)
+        return write(Path(output), tables, self.predict, columns)
 
     def evaluate(self, on: str | Path = "") -> Evaluation:
         """Score the run.
@@ -155,20 +157,24 @@ class Run:
         from luthier.prepare import labelled_rows
 
         if on in self.data["splits"]:
-            table = prepare_judged(self.recipe).tables[on]
-            texts, labels = table.rows[self.data["columns"]["text"]], table.labels
+            prepared = prepare_judged(self.recipe)
+            table = prepared.tables[on]
+            values, labels = cells.values(table.rows, prepared.found.encoded), table.labels
         elif re.fullmatch(r"\w+", on) and not Path(on).exists():
             known = f"{', '.join(self.data['splits'])}, or a file of labelled rows"
             raise DataError(f"There are no rows called {on!r} to evaluate on; there are {known}.")
         else:
-            texts, labels = labelled_rows(on, self.data["columns"], self.recipe.data)
-        return self.target.encode(labels), self.model.score(list(texts))
+            values, labels = labelled_rows(on, self.data["columns"], self.recipe.data)
+        return self.target.encode(labels), self.model.score(values)
 
-    def _text_column(self, columns: Sequence[str], file: str) -> str:
-        name = str(self.data["columns"]["text"])
-        if name not in columns:
-            raise DataError(f"{file} has no column {name!r}, which the run was trained on; {closest(name, columns)}")
-        return name
+    def _input_columns(self, columns: Sequence[str], file: str) -> tuple[str, ...]:
+        names = cells.read_by(self.data["columns"])
+        for name in names:
+            if name not in columns:
+                raise DataError(
+                    f"{file} has no column {name!r}, which the run was trained on; {closest(name, columns)}"
+                )
+        return names
 
 
 def write_predictions(folder: RunFolder, data: Prepared, scores: Mapping[str, Any]) -> None:
@@ -197,7 +203,7 @@ def _predicted(data: Prepared, split: str, scores: Any) -> pa.Table:
         {
             "row": pa.array(rows.numbers + 1),
             "split": pa.array([split] * len(rows)),
-            data.found.text: pa.array(table.rows[data.found.text][:]),
+            **{name: pa.array(table.rows[name][:]) for name in data.found.told},
             "label": pa.array(data.target.decode(rows.targets)),
             "predicted": pa.array([answer.label for answer in answers]),
             **{name: pa.array(values) for name, values in (sure | data.target.stored(scores)).items()},

@@ -82,3 +82,14 @@ def print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     for row in rows:
         table.add_row(*map(str, row))
     Terminal(highlight=False).print(table)
+
+
+def answer(label: Any) -> str:
+    """What a model answers, in a line: numbers to four digits, entities as their words with their type."""
+    if isinstance(label, dict) and {"text", "type"} <= set(label):
+        return f"{label['text']} ({label['type']})"
+    if isinstance(label, dict):
+        return ", ".join(f"{name} {answer(value)}" for name, value in label.items())
+    if isinstance(label, list):
+        return ", ".join(map(answer, label)) or "(none)"
+    return f"{label:.4g}" if isinstance(label, float) else str(label)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
-import datasets
 import numpy as np
 
-from luthier.data import clean, columns, source
+from luthier.commented import line, said, scalar
+from luthier.data import source
+from luthier.first_look import Facts, look
 from luthier.methods import METHODS
-from luthier.recipe.data import Columns, Data
-
-SAMPLE = 20_000
-"""Texts whose length is looked at."""
+from luthier.recipe.data import INPUTS
+from luthier.tasks import Labels
 
 UNBALANCED = 3
 """Largest to smallest class from which on balanced weights are suggested."""
@@ -34,32 +30,8 @@ LONGEST = 512
 CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 OTHER_SCRIPT = re.compile(r"[^\W\d_a-zA-Z\u00c0-\u024f]")
 SEPARATORS = "|;/,"
-COLUMN = 44
-"""Where comments start."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a look at the data gave."""
-
-    path: str
-    splits: dict[str, int]
-    found: columns.Found
-    counts: Counter[Any]
-    """Usable training rows (of all rows, where nothing is divided yet) by label."""
-    rows: int
-    bad: int
-    texts: list[str]
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def multilabel(self) -> bool:
-        """Whether a row can have several labels."""
-        return self.found.kind != "single"
-
-    def share(self, script: re.Pattern[str]) -> float:
-        """Share of texts with a character of a script."""
-        return sum(bool(script.search(text)) for text in self.texts) / len(self.texts)
+SHOWN = 12
+Lines = Callable[[Facts], Iterator[str]]
 
 
 def suggest(path: str) -> str:
@@ -74,103 +46,158 @@ def suggest(path: str) -> str:
     Raises:
         DataError: the data cannot be read, or it is not clear which columns to use.
     """
-    facts = _look(path)
-    parts = (_head, _task, _model, _data, _method, _train)
-    return "\n".join(line for part in parts for line in part(facts)) + "\n"
+    facts = look(path)
+    parts = (_head, TASK_LINES[facts.wanted], _lines(facts)[0], _data, _method, _train)
+    return "\n".join(one for part in parts for one in part(facts)) + "\n"
 
 
-def _look(path: str) -> Facts:
-    read = source.read(Data(files=path))
-    first = next(iter(read.splits.values()))
-    found = columns.infer(first, Columns())
-    labels = columns.labels(first, found)
-    kept, bad = clean.find(clean.without_text(first, found.text), labels, next(iter(read.splits)), "drop")
-    counts = Counter(one for row in kept for one in (labels[row] if isinstance(labels[row], list) else [labels[row]]))
-    sizes = {name: len(rows) for name, rows in read.splits.items()}
-    return Facts(path, sizes, found, counts, len(kept), len(bad), _texts(first, found.text, kept), read.notes)
-
-
-def _texts(dataset: datasets.Dataset, column: str, kept: np.ndarray) -> list[str]:
-    picked = kept[np.unique(np.linspace(0, len(kept) - 1, min(SAMPLE, len(kept))).astype(int))]
-    return list(dataset.select_columns([column]).select(picked)[:][column])
+def _lines(facts: Facts) -> tuple[Lines, Lines]:
+    return MEDIUM_LINES.get(facts.found.medium, (_reading, _length))
 
 
 def _head(facts: Facts) -> Iterator[str]:
-    yield f"# Written by `luthier init {_said(facts.path)}`. Keys that are left out have defaults: docs/recipe.md."
-    yield from (f"# {_said(note)}" for note in facts.notes)
-
-
-def _task(facts: Facts) -> Iterator[str]:
-    yield from _classes(facts)
-    counts = facts.counts.values()
-    ratio = max(counts) / min(counts) if counts else 1
-    if facts.multilabel:
-        yield _line("task: classify", "the label column makes it multi-label")
-    elif ratio < UNBALANCED:
-        yield _line(
-            "task: classify", f"the largest class has {ratio:.1f} times the rows of the smallest: no weights needed"
-        )
-    else:
-        yield _line(
-            "task: {name: classify, weights: balanced}",
-            f"the largest class has {ratio:.1f} times the rows of the smallest,",
-        )
-        yield _line("", "so rare classes weigh more in the loss; `task: classify` counts all rows alike")
+    yield f"# Written by `luthier init {said(facts.path)}`. Keys that are left out have defaults: docs/recipe.md."
+    yield from (f"# {said(note)}" for note in facts.notes)
 
 
 def _classes(facts: Facts) -> Iterator[str]:
     kind = "labels, any number a row" if facts.multilabel else "classes"
-    yield f"# {facts.rows:,} rows, {len(facts.counts)} {kind}:"
-    shown = facts.counts.most_common(12)
+    yield from _counted(facts, f"{len(facts.counts)} {kind}", facts.rows)
+    counts = facts.counts.values()
+    ratio = max(counts) / min(counts)
+    ratio_said = f"the largest class has {ratio:.1f} times the rows of the smallest"
+    if facts.multilabel:
+        yield line("task: classify", "the label column makes it multi-label")
+    elif ratio < UNBALANCED:
+        yield line("task: classify", f"{ratio_said}: no weights needed")
+    else:
+        yield line("task: {name: classify, weights: balanced}", f"{ratio_said},")
+        yield line("", "so rare classes weigh more in the loss; `task: classify` counts all rows alike")
+    if facts.amounts and len(facts.counts) > 2:
+        yield line("# task: regress", "if the labels are amounts, so that 3 is nearer to 4 than to 9")
+
+
+def _numbers(facts: Facts) -> Iterator[str]:
+    yield from _counted(facts, "labels in five ranges", facts.rows)
+    yield line("task: regress", f"the label is one of {facts.distinct:,} different numbers: an amount and no class;")
+    yield line("", "`task: classify` takes each number for a class of its own")
+
+
+def _tags(facts: Facts) -> Iterator[str]:
+    yield from _counted(facts, facts.target.about.kind)
+    yield line("task: tag", "every token has a tag; spans are scored as whole entities")
+
+
+def _answers(facts: Facts) -> Iterator[str]:
+    yield f"# {facts.rows:,} rows."
+    yield line("task: generate", "answers are free words, and only they are learned")
+
+
+TASK_LINES: Mapping[Labels, Lines] = {
+    "classes": _classes,
+    "numbers": _numbers,
+    "tags": _tags,
+    "texts": _answers,
+}
+
+
+def _counted(facts: Facts, what: str, of: int | None = None) -> Iterator[str]:
+    """How often each label occurs, and its share `of` so many."""
+    yield f"# {facts.rows:,} rows, {what}:"
+    shown = facts.counts.most_common(SHOWN) if facts.wanted == "classes" else list(facts.counts.items())[:SHOWN]
     for label, count in shown:
-        yield f"#   {_said(label)}: {count:,} ({count / facts.rows:.1%})"
+        yield f"#   {said(label)}: {count:,}{f' ({count / of:.1%})' if of else ''}"
     if len(facts.counts) > len(shown):
         yield f"#   and {len(facts.counts) - len(shown)} more, down to {min(facts.counts.values())} rows"
 
 
-def _model(facts: Facts) -> Iterator[str]:
-    if facts.share(CHINESE) > 0.2:
+def _reading(facts: Facts) -> Iterator[str]:
+    if _share(facts, CHINESE) > 0.2:
         yield from _foreign("Chinese", "intfloat/multilingual-e5-small", "or bert-base-chinese")
-    elif facts.share(OTHER_SCRIPT) > 0.2:
+    elif _share(facts, OTHER_SCRIPT) > 0.2:
         yield from _foreign("not in Latin script", "intfloat/multilingual-e5-small", "reads 100 languages")
     else:
-        yield _line("model: demo/minilm-en", "small, quick, English; a Hugging Face name or a folder works as well")
+        yield line("model: demo/minilm-en", "small, quick, English; a Hugging Face name or a folder works as well")
+
+
+def _share(facts: Facts, script: re.Pattern[str]) -> float:
+    """Share of texts with a character of a script."""
+    return sum(bool(script.search(text)) for text in facts.texts) / len(facts.texts)
 
 
 def _foreign(what: str, better: str, remark: str) -> Iterator[str]:
-    yield _line("model: demo/minilm-en", f"is English only, and the texts are {what}: it runs, and learns less")
-    yield _line(f"# model: {better}", f"better, fetched from the Hugging Face hub; {remark}")
+    yield line("model: demo/minilm-en", f"is English only, and the texts are {what}: it runs, and learns less")
+    yield line(f"# model: {better}", f"better, fetched from the Hugging Face hub; {remark}")
+
+
+def _seeing(facts: Facts) -> Iterator[str]:
+    yield line("model: google/vit-base-patch16-224", "images take a model that reads images, and demo/* read text;")
+    yield line("", "this one comes from the Hugging Face hub, and a folder with another works as well")
+
+
+def _hearing(facts: Facts) -> Iterator[str]:
+    yield line(
+        "model: openai/whisper-tiny", "recordings take a model that hears, and demo/* read text; this one, for speech,"
+    )
+    yield line("", "comes from the Hugging Face hub, and a folder with another works as well")
+
+
+def _writing(facts: Facts) -> Iterator[str]:
+    yield line(
+        "model: HuggingFaceTB/SmolLM2-135M-Instruct", "answers take a model that writes, and demo/* do not; this one,"
+    )
+    yield line("", "small and English, comes from the Hugging Face hub, and a folder with another works as well")
+
+
+def _pixels(facts: Facts) -> Iterator[str]:
+    yield line("  # max_length: 224", "pixels of a side; left out, what the model was made for")
+
+
+def _seconds(facts: Facts) -> Iterator[str]:
+    yield line(f"  # max_length: {facts.longest}", "seconds, of the longest recording; more than 30 are never read")
+
+
+MEDIUM_LINES: Mapping[str, tuple[Lines, Lines]] = {
+    "image": (_seeing, _pixels),
+    "audio": (_hearing, _seconds),
+    "prompt": (_writing, lambda facts: iter(())),
+    "instruction": (_writing, lambda facts: iter(())),
+    "dialogue": (_writing, lambda facts: iter(())),
+}
+"""The lines of the model and of the longest row, for what the demo model does not read or write."""
 
 
 def _data(facts: Facts) -> Iterator[str]:
     yield "data:"
-    yield f"  files: {_scalar(facts.path)}"
+    yield f"  files: {scalar(facts.path)}"
     yield from _columns(facts)
     yield from _split(facts)
-    yield from _length(facts)
+    yield from _lines(facts)[1](facts)
     if facts.bad:
-        yield _line(
-            "  bad_rows: drop", f"rows without text or label ({facts.bad:,} here) are left out; `error` refuses them"
+        yield line(
+            "  bad_rows: drop",
+            f"rows that cannot be used ({len(facts.bad):,} here, such as: {facts.bad[0]}) are left out; `error` refuses them",
         )
     if facts.rows >= MANY:
-        yield _line("  # rows: 20000", "for a quick trial: this many rows, drawn at random")
+        yield line("  # rows: 20000", "for a quick trial: this many rows, drawn at random")
 
 
 def _columns(facts: Facts) -> Iterator[str]:
-    yield f"  # {_said(facts.found.why)}"
+    yield f"  # {said(facts.found.why)}"
     yield "  columns:"
-    yield f"    text: {_scalar(facts.found.text)}"
+    for key, column in zip(INPUTS[facts.found.medium], facts.found.inputs, strict=True):
+        yield f"    {key}: {scalar(column)}"
     label = facts.found.label
-    yield f"    label: {_scalar(label) if isinstance(label, str) else '[' + ', '.join(map(_scalar, label)) + ']'}"
+    yield f"    label: {scalar(label) if isinstance(label, str) else '[' + ', '.join(map(scalar, label)) + ']'}"
     mark = _separator(facts)
     if mark:
         example = next(one for one in facts.counts if mark in str(one))
-        yield _line(f"    # separator: {json.dumps(mark)}", f"if labels such as {example!r} are several in one cell")
+        yield line(f"    # separator: {json.dumps(mark)}", f"if labels such as {example!r} are several in one cell")
 
 
 def _separator(facts: Facts) -> str | None:
     """A character that joins labels which also stand alone."""
-    if facts.multilabel:
+    if facts.found.kind != "single":
         return None
     known = {str(label) for label in facts.counts}
     for mark in SEPARATORS:
@@ -182,13 +209,27 @@ def _separator(facts: Facts) -> str | None:
 
 def _split(facts: Facts) -> Iterator[str]:
     if list(facts.splits) == [source.UNDIVIDED]:
-        yield _line("  split: {parts: [8, 1, 1]}", "train : validation : test, every class with its share in each")
+        yield from _division(facts)
         return
     given = ", ".join(f"{name} {rows:,}" for name, rows in facts.splits.items())
     if "validation" in facts.splits:
         yield f"  # The files give {given} rows; nothing is divided."
     else:
-        yield _line("  split: {validation: 0.1}", f"the files give {given}; a tenth of training chooses the best epoch")
+        yield line("  split: {validation: 0.1}", f"the files give {given}; a tenth of training chooses the best epoch")
+
+
+def _division(facts: Facts) -> Iterator[str]:
+    parts = "train : validation : test"
+    if facts.group:
+        yield line(
+            f"  split: {{by: group, column: {scalar(facts.group)}}}",
+            f"nobody's rows ({facts.group}) are on two sides,",
+        )
+        yield line("", "so that scores are those of people whom the model has not met")
+    elif facts.wanted == "classes":
+        yield line("  split: {parts: [8, 1, 1]}", f"{parts}, every class with its share in each")
+    else:
+        yield line("  split: {parts: [8, 1, 1]}", parts)
 
 
 def _length(facts: Facts) -> Iterator[str]:
@@ -197,12 +238,12 @@ def _length(facts: Facts) -> Iterator[str]:
     limit = min(LONGEST, max(32, int(-(-usual * 1.25 // 32) * 32)))
     longer = float((lengths > limit).mean())
     reason = f"99 of 100 texts have at most about {usual:.0f} tokens (estimated)"
-    yield _line(
+    yield line(
         f"  max_length: {limit}",
         reason if longer < 0.02 else f"what most models can read; about {longer:.0%} of texts are longer",
     )
     if longer >= 0.02:
-        yield _line("  too_long: cut", "their end is cut off, counted and reported; `drop` or `error` instead")
+        yield line("  too_long: cut", "their end is cut off, counted and reported; `drop` or `error` instead")
 
 
 def _tokens(text: str) -> float:
@@ -210,46 +251,49 @@ def _tokens(text: str) -> float:
     return len(CHINESE.findall(text)) + 1.4 * len(CHINESE.sub(" ", text).split()) + 2
 
 
-def _chosen(facts: Facts) -> str:
-    return "head" if facts.rows < FEW else "full"
+def _chosen(facts: Facts) -> tuple[str, str]:
+    """The method, and why."""
+    if facts.perceived:
+        return (
+            "head",
+            "the model stays as it is and sees each row once, so that epochs take seconds; `full` may learn more",
+        )
+    if facts.rows < FEW and facts.wanted in ONE_ANSWER:
+        return "head", f"{facts.rows} rows are few: train the new head only; full tunes everything"
+    return METHOD_FOR[facts.wanted]
+
+
+ONE_ANSWER = ("classes", "numbers")
+"""Labels that a head can give of what a frozen model makes of the row."""
+
+METHOD_FOR: Mapping[Labels, tuple[str, str]] = {
+    "classes": ("full", "all weights; lora needs less memory, head takes seconds"),
+    "numbers": ("full", "all weights; lora needs less memory, head takes seconds"),
+    "tags": (
+        "full",
+        "all weights, as a new head alone seldom sees where entities begin and end; lora needs less memory",
+    ),
+    "texts": ("lora", "a few weights beside those of the model; full tunes all of them and takes more memory"),
+}
 
 
 def _method(facts: Facts) -> Iterator[str]:
-    few = f"{facts.rows} rows are few: train the new head only; full tunes everything"
-    usual = "all weights; lora needs less memory, head takes seconds"
-    yield _line(f"method: {_chosen(facts)}", few if facts.rows < FEW else usual)
+    yield line(f"method: {_chosen(facts)[0]}", _chosen(facts)[1])
 
 
 def _train(facts: Facts) -> Iterator[str]:
     yield "train:"
     yield _epochs(facts)
-    yield _line("  early_stopping: {patience: 2}", "stop after 2 evaluations without a better f1_macro on validation")
-    yield _line("seed: 0", "the same seed gives the same run")
+    best = f"stop after 2 evaluations without a better {facts.target.judge.monitor} on validation"
+    yield line("  early_stopping: {patience: 2}", best)
+    yield line("seed: 0", "the same seed gives the same run")
 
 
 def _epochs(facts: Facts) -> str:
     """The method's own number is said and not set; only for many rows there is another."""
-    method = _chosen(facts)
+    method = _chosen(facts)[0]
     own = METHODS[method].epochs
     if facts.rows >= MANY:
-        return _line("  epochs: 1", f"enough for so many rows; left out, {method} takes {own}")
-    cheap = "; they are cheap, as the frozen part is computed once" if facts.rows < FEW else ""
-    return _line(f"  # epochs: {own}", f"passes over the training rows that {method} takes by itself{cheap}")
-
-
-def _said(text: Any) -> str:
-    """On one line, as a comment must be."""
-    return " ".join(str(text).split())[:200]
-
-
-def _line(text: str, comment: str) -> str:
-    return f"{text.ljust(COLUMN)} # {_said(comment)}"
-
-
-def _scalar(text: str) -> str:
-    """A string as YAML, quoted where it would be read as something else."""
-    plain = re.fullmatch(r"[^\W\d][\w./-]*( [\w./-]+)*|/[\w./-]+", text) and text.lower() not in RESERVED
-    return text if plain else json.dumps(text, ensure_ascii=False)
-
-
-RESERVED: Sequence[str] = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+        return line("  epochs: 1", f"enough for so many rows; left out, {method} takes {own}")
+    cheap = "; they are cheap, as the frozen part is computed once" if method == "head" else ""
+    return line(f"  # epochs: {own}", f"passes over the training rows that {method} takes by itself{cheap}")

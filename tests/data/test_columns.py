@@ -131,12 +131,12 @@ def test_a_text_column_that_cannot_be_one_is_refused() -> None:
 
 def test_an_unclear_text_is_refused_with_candidates_and_lines_to_write() -> None:
     with pytest.raises(DataError) as error:
-        infer(premise=LONG, hypothesis=LONG[::-1], label=TWO)
+        infer(left=LONG, right=LONG[::-1], label=TWO)
     said = str(error.value)
     assert said.startswith(
-        "It is not clear which column holds the text: it could be premise or hypothesis. The columns are: premise (40 values, "
+        "It is not clear which column holds the text: it could be left or right. The columns are: left (40 values, "
     )
-    assert said.endswith("Say it in the recipe:\ndata:\n  columns: {text: premise, label: label}")
+    assert said.endswith("Say it in the recipe:\ndata:\n  columns: {text: left, label: label}")
 
 
 def test_an_unclear_label_is_refused_with_candidates_and_lines_to_write() -> None:

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,3 +123,11 @@ def test_what_is_left_is_what_a_plain_loop_leaves(rows: list[tuple[int, Any]], c
         for row, label in zip(done.kept.tolist(), after, strict=True)
     ] == sorted(left)
     assert {row for row, _ in done.reasons} == set(range(len(rows))) - set(done.kept.tolist()) | set(done.changed)
+
+
+@pytest.mark.parametrize("labels", [[1.0, 2.5, 1.0], [{"x": 1.0}, {"x": 2.5}, {"x": 1.0}]])
+def test_measured_numbers_that_differ_do_not_conflict(labels: list[Any]) -> None:
+    assert find(groups_of([0, 0, 0]), labels) == []
+    done = resolve(groups_of([0, 0, 0]), labels, "drop", "drop")
+    assert done.kept.tolist() == [0, 1]
+    assert done.changed == {}

@@ -140,3 +140,51 @@ def test_rows_drawn_for_a_trial_keep_a_class_that_is_rare_in_training(tmp_path: 
         }
         assert data.facts["target"]["labels"] == ["a", "b", "rare"]
         assert data.target.encode(data.tables["test"].labels).max() == 2
+
+
+@pytest.fixture
+def rare(tmp_path: Path) -> Path:
+    """400 rows in one file; of the class `rare` two are for training, by the column `part`, and ten for testing."""
+    labels = ["rare" if row in {17, 230, *range(300, 400, 10)} else "ab"[row % 2] for row in range(400)]
+    parts = ["train" if row < 300 else "test" for row in range(400)]
+    texts = [f"row {row} tells about number {row * row}" for row in range(400)]
+    pd.DataFrame({"text": texts, "label": labels, "part": parts}).to_csv(tmp_path / "rare.csv", index=False)
+    return tmp_path / "rare.csv"
+
+
+@pytest.mark.parametrize("split", [{"by": "random"}, {"by": "given", "column": "part"}], ids=["random", "given"])
+def test_rows_drawn_from_one_file_keep_a_class_that_is_rare_in_training(rare: Path, split: dict[str, str]) -> None:
+    for seed in range(4):
+        recipe = {"data": {"files": str(rare), "rows": 12, "similarity": None, "split": split}, "seed": seed}
+        data = prepare(read(recipe))
+        assert sum(len(one.labels) for one in data.tables.values()) == 12
+        assert set(data.tables["train"].labels) == {"a", "b", "rare"}
+
+
+def test_rows_drawn_of_given_splits_keep_their_proportions(rare: Path) -> None:
+    split = {"by": "given", "column": "part"}
+    data = prepare(read({"data": {"files": str(rare), "rows": 100, "similarity": None, "split": split}}))
+    assert {name: len(one.labels) for name, one in data.tables.items()} == {"train": 75, "test": 25}
+    assert {name: set(one.rows["part"]) for name, one in data.tables.items()} == {"train": {"train"}, "test": {"test"}}
+    whole = prepare(read({"data": {"files": str(rare), "rows": 4000, "similarity": None, "split": split}}))
+    assert {name: len(one.labels) for name, one in whole.tables.items()} == {"train": 300, "test": 100}
+
+
+def test_fewer_rows_than_labels_are_refused(tmp_path: Path) -> None:
+    texts = [f"row {row} tells about number {row * row}" for row in range(400)]
+    labels = [f"label {row % 20}" for row in range(400)]
+    pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / "many.csv", index=False)
+    with pytest.raises(DataError, match=r"data\.rows: 10 rows cannot hold one of each of training's 20 labels"):
+        prepare(read({"data": {"files": str(tmp_path / "many.csv"), "rows": 10}}))
+
+
+def test_rows_with_numbers_are_divided_as_asked(tmp_path: Path) -> None:
+    file = tmp_path / "numbers.csv"
+    file.write_text("text,y\n" + "".join(f"text number {row},{row}.5\n" for row in range(200)), encoding="utf-8")
+    recipe = read(
+        {"task": "regress", "data": {"files": str(file), "columns": {"text": "text", "label": "y"}, "rows": 100}}
+    )
+    tables = prepare(recipe).tables
+    assert {name: len(table.labels) for name, table in tables.items()} == {"train": 80, "validation": 10, "test": 10}
+    for table in tables.values():
+        assert {int(label // 40) for label in table.labels} == {0, 1, 2, 3, 4}

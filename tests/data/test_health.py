@@ -15,7 +15,9 @@ CLEAN: dict[str, Any] = {
     "duplicates": {"exact": 0, "near": 0, "conflicts": 0, "sentence": "0 rows repeat the text of another."},
     "labels": {"action": "report", "suspects": [], "sentence": "0 of 900 training rows (0.0%) look mislabelled."},
     "leakage": {"action": "report", "clean": True, "checks": []},
+    "columns": {"medium": "text", "kind": "single"},
     "max_length": 128,
+    "unit": "tokens",
     "splits": {"train": {"rows": 900, "labels": {"a": 500, "b": 400}, "too_long": {"rows": 3, "lost": 9}}},
 }
 
@@ -105,6 +107,21 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "90 of 900 training rows are longer than 512 tokens and lose their end.",
         "",
     ),
+    "length in seconds": (
+        {"max_length": 2.5, "unit": "seconds", "splits": {"train": TRAIN | {"too_long": {"rows": 90}}}},
+        "length",
+        "90 of 900 training rows are longer than 2.5 seconds and lose their end.",
+        "",
+    ),
+    "conflicts of images": (
+        {
+            "duplicates": {"exact": 0, "near": 0, "conflicts": 2, "settled": "keep"},
+            "columns": {"medium": "image", "kind": "single"},
+        },
+        "conflicting labels",
+        "2 groups of rows have the same picture and different labels.",
+        "data.conflicts=majority",
+    ),
     "size": ({"splits": {"train": TRAIN | {"rows": 100}}}, "size", "There are only 100 training rows.", "method=lora"),
 }
 
@@ -115,3 +132,10 @@ def test_each_finding_has_its_sentence_and_a_line_that_a_recipe_takes(case: str)
     assert told(**changes)[topic] == (sentence, line)
     if line:
         read({"data": {"files": "x.csv"}}, [line], {})
+
+
+@pytest.mark.parametrize("kind", ["numbers", "tags", "texts"])
+def test_nothing_is_advised_that_only_classes_have(kind: str) -> None:
+    train = TRAIN | {"labels": {"PER": 880, "LOC": 20}}
+    said = told(columns={"medium": "text", "kind": kind}, labels=None, splits={"train": train})
+    assert not {"labels", "balance"} & set(said)

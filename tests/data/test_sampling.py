@@ -84,3 +84,11 @@ def test_a_job_has_the_batches_that_the_recipe_asks_for(
         assert Counter(rows.targets[drawn].tolist()) == {0: size // 2, 1: size // 2}
     reference = Batches(len(rows), 16, 0, balance(rows.targets, sampling))
     assert all(job.batches.at(step).tolist() == reference.at(step).tolist() for step in range(12))
+
+
+def test_numbers_and_tags_have_no_classes_to_even_out() -> None:
+    for targets in (np.array([0.5, 1.5]), np.array([np.array([0, 1]), np.array([1])], dtype=object)):
+        with pytest.raises(
+            RecipeError, match=r"^train\.sampling: over evens out classes, and this task has none\. Leave it out\.$"
+        ):
+            balance(targets, "over")

@@ -73,7 +73,7 @@ def test_the_baseline_is_the_training_mean_and_for_the_absolute_error_the_median
             "mae": reference.mean_absolute_error(targets, np.full_like(targets, 2.9)),
         }
     )
-    assert (found.name, found.answer) == ("training mean", "the training mean, 3")
+    assert (found.name, found.answer) == ("training mean", "the training mean (3)")
 
 
 @pytest.mark.parametrize("data", [numbers(40), numbers(30, outputs=2, digits=0)], ids=["one", "two with ties"])

@@ -52,9 +52,9 @@ def test_scores_are_those_of_the_model_row_by_row(made: Any, scorer: Scorer) -> 
     job.model.train()
     loss = torch.nn.CrossEntropyLoss(torch.tensor([0.5, 2.0]))(logits, torch.from_numpy(job.feed.targets))
     scores = scorer(job.feed)
-    np.testing.assert_allclose(scores.probabilities, logits.softmax(-1), atol=1e-6)
+    np.testing.assert_allclose(scores.per_row, logits.softmax(-1), atol=1e-6)
     assert scores.loss == pytest.approx(loss.item(), abs=1e-6)
-    assert scores.probabilities.dtype == np.float32
+    assert scores.per_row.dtype == np.float32
 
 
 def shuffled(feed: EncodedFeed, order: np.ndarray) -> EncodedFeed:
@@ -67,10 +67,10 @@ def test_the_order_of_rows_changes_nothing(made: Any, scorer: Scorer) -> None:
     job, ready = made
     order = np.random.default_rng(0).permutation(len(job.feed))
     rows, other = scorer(job.feed), scorer(shuffled(job.feed, order))
-    np.testing.assert_allclose(other.probabilities, rows.probabilities[order], atol=1e-6)
+    np.testing.assert_allclose(other.per_row, rows.per_row[order], atol=1e-6)
     assert other.loss == pytest.approx(rows.loss, abs=1e-6)
-    figures = ready.data.target.judge.metrics(job.feed.targets, rows.probabilities)
-    assert ready.data.target.judge.metrics(job.feed.targets[order], other.probabilities) == pytest.approx(
+    figures = ready.data.target.judge.metrics(job.feed.targets, rows.per_row)
+    assert ready.data.target.judge.metrics(job.feed.targets[order], other.per_row) == pytest.approx(
         figures, abs=1e-6
     )
 
@@ -138,7 +138,7 @@ def test_a_group_that_does_not_fit_is_scored_in_halves(
     monkeypatch.setattr(EncodedFeed, "batch", small)
     scores = scorer(job.feed)
     assert sum(sizes) == len(job.feed)
-    np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-6)
+    np.testing.assert_allclose(scores.per_row, expected.per_row, atol=1e-6)
     assert scores.loss == pytest.approx(expected.loss, abs=1e-6)
 
 
@@ -154,5 +154,5 @@ def test_scores_of_any_size_stand_in_the_order_of_the_rows(made: Any, scorer: Sc
     job, ready = made
     target = ready.data.target
     found = Scorer(job.model, Listed(target.labels, target.multilabel, target.weights), job.accelerator)(job.feed)
-    assert isinstance(found.probabilities, list)
-    np.testing.assert_allclose(np.stack(found.probabilities), scorer(job.feed).probabilities, atol=1e-6)
+    assert isinstance(found.per_row, list)
+    np.testing.assert_allclose(np.stack(found.per_row), scorer(job.feed).per_row, atol=1e-6)

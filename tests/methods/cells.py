@@ -6,7 +6,7 @@ The conformance suite tests each cell and holds it equal to docs/methods.md; doc
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,23 +219,25 @@ The models are random ones with two or three blocks, 32 wide, and four real ones
 """
 
 
-def page(outcomes: Mapping[tuple[str, str], str]) -> str:
-    """The text of docs/methods.md."""
+def page(
+    outcomes: Mapping[tuple[str, str], str], rows: Sequence[str] = MODELS, introduction: str = INTRODUCTION
+) -> str:
+    """The text of docs/methods.md, or of a page with other rows."""
     reasons = list(dict.fromkeys(text for text in outcomes.values() if text != YES))
     numbers = {YES: YES, UNTRIED: UNTRIED, **{text: f"[{number}]" for number, text in enumerate(reasons, 1)}}
     lines = [f"| | {' | '.join(METHODS)} |", f"|---{'|---' * len(list(METHODS))}|"]
-    for model in MODELS:
+    for model in rows:
         row = [numbers[outcomes.get((model, method), UNTRIED)] for method in METHODS]
         lines.append(f"| {model} | {' | '.join(row)} |")
     refusals = [f"{number}. {text}" for number, text in enumerate(reasons, 1)]
-    return "\n".join([INTRODUCTION, *lines, "", "## Refused", "", *refusals, ""])
+    return "\n".join([introduction, *lines, "", "## Refused", "", *refusals, ""])
 
 
-def published() -> dict[tuple[str, str], str]:
-    """What the page says of each cell."""
-    if not PAGE.is_file():
+def published(file: Path = PAGE) -> dict[tuple[str, str], str]:
+    """What a page says of each cell."""
+    if not file.is_file():
         return {}
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines()
     reasons = {f"[{one[1]}]": one[2] for line in lines if (one := re.match(r"(\d+)\. (.*)", line))}
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
     names = rows[0][1:]

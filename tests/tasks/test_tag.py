@@ -102,7 +102,7 @@ def test_objective_and_judge() -> None:
     assert isinstance(target.judge, SpanJudge)
     encoded = target.encode(BIO)
     perfect = [np.eye(7, dtype=np.float32)[row] for row in encoded]
-    assert set(target.metrics(encoded, perfect).values()) == {1.0}
+    assert set(target.judge.metrics(encoded, perfect).values()) == {1.0}
 
 
 ILLEGAL = [["O", "I-PER", "I-PER"], ["B-PER", "I-LOC"], ["B-LOC", "I-LOC"], ["B-PER", "O"]]
@@ -278,7 +278,7 @@ def test_a_network_learns_and_transformers_finds_the_same_entities(tmp_path: Pat
     with torch.inference_mode():
         logits = model(input_ids=made["input_ids"], attention_mask=made["attention_mask"]).logits
     scores = [row.numpy() for row in target.scores(logits, batch)]
-    assert target.metrics(encoded, scores)["f1"] == 1
+    assert target.judge.metrics(encoded, scores)["f1"] == 1
     model.save_pretrained(tmp_path)
     modality.save(str(tmp_path))
     about = target.about

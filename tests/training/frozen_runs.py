@@ -56,7 +56,7 @@ class Ran:
         np.testing.assert_allclose(self.record.losses, other.record.losses, rtol=0, atol=tolerance)
         for one, two in zip(self.record.scores, other.record.scores, strict=True):
             assert abs(one.loss - two.loss) <= tolerance
-            np.testing.assert_allclose(one.probabilities, two.probabilities, rtol=0, atol=tolerance)
+            np.testing.assert_allclose(one.per_row, two.per_row, rtol=0, atol=tolerance)
         mine, theirs = self.job.model.state_dict(), other.job.model.state_dict()
         assert mine.keys() == theirs.keys()
 

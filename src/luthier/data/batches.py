@@ -51,6 +51,8 @@ class Feed(ABC):
 
     changing: ClassVar[bool] = False
     """Whether rows differ from epoch to epoch."""
+    packed: ClassVar[bool] = False
+    """Whether the rows of a call are joined to one sequence, so that nothing is padded."""
 
     def __init__(self, targets: np.ndarray) -> None:
         self.targets = targets
@@ -60,6 +62,9 @@ class Feed(ABC):
 
     def begin(self, indices: np.ndarray, epoch: int) -> None:  # noqa: B027
         """Get some rows ready as they are in an epoch: those of the next step, before it asks for their lengths."""
+
+    def expect(self, indices: np.ndarray, epoch: int) -> None:  # noqa: B027
+        """Be told for which rows `begin` will be called next, while the step in progress is computed."""
 
     @property
     @abstractmethod
@@ -83,9 +88,12 @@ IGNORED = -100
 
 
 def padded(targets: np.ndarray) -> np.ndarray:
-    """Targets of some rows as one array; those of different lengths (an object array) are filled up with `IGNORED`."""
+    """Targets of some rows as one array; those of different lengths (an object array) are filled up with `IGNORED`.
+
+    Numbers become float32: devices such as MPS have nothing longer.
+    """
     if targets.dtype != object:
-        return targets
+        return targets.astype(np.float32) if targets.dtype == np.float64 else targets
     lengths = np.fromiter(map(len, targets), dtype=np.int64, count=len(targets))
     filled = np.full((len(targets), lengths.max(initial=0)), IGNORED, dtype=np.int64)
     filled[np.arange(filled.shape[1]) < lengths[:, None]] = np.concatenate([*targets, []])
@@ -108,6 +116,16 @@ class EncodedFeed(Feed):
     def inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """Collated by the modality."""
         return self.modality.collate(self.rows.take(indices))
+
+
+class PackedFeed(EncodedFeed):
+    """Rows that a call reads as one sequence, in which none sees another."""
+
+    packed: ClassVar[bool] = True
+
+    def inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """Joined by the modality."""
+        return self.modality.pack(self.rows.take(indices))
 
 
 @lru_cache(maxsize=2)

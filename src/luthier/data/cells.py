@@ -9,6 +9,19 @@ BETWEEN = "\n"
 """Stands between several texts of a row where they are shown or compared as one."""
 
 
+MEDIA_OF_CELLS = {"pair": "text"}
+"""What a cell is, by what the model reads, where rows have several."""
+
+
+def medium_of(medium: str) -> str:
+    """What each cell of a row is.
+
+    Args:
+        medium: what the model reads of a row.
+    """
+    return MEDIA_OF_CELLS.get(medium, medium)
+
+
 def values(rows: Any, columns: Sequence[str]) -> list[Any]:
     """What a modality encodes, one value a row: a cell or, of several columns, a tuple of cells in their order.
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from luthier.data.duplicates import Groups
+from luthier.data.labels import measured
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,11 @@ def find(groups: Groups, labels: Sequence[Any]) -> list[Conflict]:
 
     Args:
         groups: of the same rows as the labels.
-        labels: a value per row; a list for multi-label, where order does not count.
+        labels: a value per row; a list for multi-label, where order does not count. Measured numbers and answers in free words never
+            conflict.
     """
+    if measured(labels):
+        return []
     return [
         Conflict(rows, [labels[row] for row in rows])
         for rows in _gathered(groups)
@@ -155,6 +159,8 @@ def _gathered(groups: Groups) -> list[list[int]]:
 
 
 def _key(label: Any) -> Hashable:
+    if isinstance(label, dict):  # several numbers
+        return frozenset(label.items())
     return frozenset(label) if isinstance(label, list) else label
 
 

@@ -131,7 +131,7 @@ def _records(path: Path, codec: str, separator: str, quoted: bool, skip: int = 0
         try:
             for row in reader:
                 if row and row[-1].endswith(END):
-                    if row != [END]:
+                    if row != [END] or line != reader.line_num:
                         raise DataError(_open_quote(path, line))
                     return
                 found += bool(row)
@@ -159,7 +159,7 @@ def _names(header: list[str]) -> tuple[tuple[str, ...], list[str]]:
     names: list[str] = []
     made_up = []
     for place, cell in enumerate(header, start=1):
-        plain = cell.strip() or f"column_{place}"
+        plain = cell.replace("\0", "").strip() or f"column_{place}"  # NUL ends a name in Arrow
         name, copy = plain, 2
         while name in names:
             name, copy = f"{plain}_{copy}", copy + 1

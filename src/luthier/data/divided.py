@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from luthier.data import source, split, splits
 from luthier.data.columns import column_of
+from luthier.data.strata import shared
 from luthier.data.table import Table
 from luthier.errors import DataError
 from luthier.recipe.data import Data, Split
@@ -28,16 +31,31 @@ def divide(tables: Mapping[str, Table], text: str, options: Data, seed: int) -> 
     Raises:
         DataError: the rows cannot be divided so.
     """
-    drawn = {name: _drawn(table, options.rows, seed, name == "train") for name, table in tables.items()}
-    if options.split.folds and set(drawn) != {source.UNDIVIDED}:
+    if options.split.folds and set(tables) != {source.UNDIVIDED}:
         raise DataError(
             "data.split.folds divides one file, and the files give the splits already: leave folds out, or give one file."
         )
-    if set(drawn) == {source.UNDIVIDED}:
-        return _whole(drawn[source.UNDIVIDED], text, options.split, seed)
+    if set(tables) == {source.UNDIVIDED}:
+        return _undivided(tables[source.UNDIVIDED], text, options, seed)
+    drawn = {name: _drawn(table, options.rows, seed, name == "train") for name, table in tables.items()}
     if "validation" in drawn:
         return Divided(drawn, "as the files give it")
     return _held_back(drawn, text, options.split, seed)
+
+
+def _undivided(table: Table, text: str, options: Data, seed: int) -> Divided:
+    """Draw, every label among the rows, and then divide; where a column divides, divide and then draw, so that training keeps its own."""
+    if splits.WAYS[options.split.by].sized:
+        return _whole(_drawn(table, options.rows, seed, trains=True), text, options.split, seed)
+    whole = _whole(table, text, options.split, seed)
+    if options.rows is None or options.rows >= len(table.labels):
+        return whole
+    ends = np.cumsum([0, *(len(part.labels) for part in whole.tables.values())])
+    counts = np.diff(np.round(ends * options.rows / ends[-1]).astype(int)).tolist()
+    pieces = zip(whole.tables.items(), counts, strict=True)
+    return replace(
+        whole, tables={name: _drawn(part, max(1, count), seed, name == "train") for (name, part), count in pieces}
+    )
 
 
 def _whole(table: Table, text: str, options: Split, seed: int) -> Divided:
@@ -81,12 +99,12 @@ def _held_back(tables: Mapping[str, Table], text: str, options: Split, seed: int
 def _basis(table: Table, text: str, options: Split, seed: int) -> splits.Basis:
     column = options.column or (text if options.by == "content" else "")
     keys: Any = column_of(table.rows, column, "data.split.column") if column else ()
-    return splits.Basis(table.labels, keys, column, table.numbers, options.format, seed)
+    return splits.Basis(shared(table.labels), keys, column, table.numbers, options.format, seed)
 
 
 def _drawn(table: Table, rows: int | None, seed: int, trains: bool) -> Table:
-    """Some rows of a split as a file gives it; training keeps every label, as other files may have rows of each."""
-    return table.pick(split.draw(table.labels, rows, seed, every_label=trains)) if rows else table
+    """Some rows of a split, or of all; what `trains` keeps every label, as rows of other splits may have any of them."""
+    return table.pick(split.draw(shared(table.labels), rows, seed, every_label=trains)) if rows else table
 
 
 def _way(options: Split) -> str:

@@ -129,14 +129,19 @@ def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
 
     try:
         file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as wrong:
-        raise DataError(f"{path} is not a parquet file, or a damaged one: {wrong}.") from wrong
-    if not file.metadata.num_rows:
+        kept = [field.name for field in file.schema_arrow if not field.name.startswith("__index_level_")]
+        plain = pa.schema([_plain(file.schema_arrow.field(name)) for name in kept], metadata=file.schema_arrow.metadata)
+        rows = 0
+        for batch in file.iter_batches(batch_size=BATCH, columns=kept):
+            rows += len(batch)
+            batch.validate(full=True)  # damage that is not looked for here fails wherever the cell is first read
+            yield batch.select(kept).cast(plain)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as wrong:
+        if isinstance(wrong, OSError) and wrong.errno is not None:
+            raise  # the disk's trouble, not the file's
+        raise DataError(f"{path} is not a parquet file, or a damaged one: {str(wrong).strip()}.") from wrong
+    if not rows:
         raise DataError(f"{path} holds no rows.")
-    kept = [field.name for field in file.schema_arrow if not field.name.startswith("__index_level_")]
-    plain = pa.schema([_plain(file.schema_arrow.field(name)) for name in kept], metadata=file.schema_arrow.metadata)
-    for batch in file.iter_batches(batch_size=BATCH, columns=kept):
-        yield batch.select(kept).cast(plain)
 
 
 def _plain(field: pa.Field) -> pa.Field:

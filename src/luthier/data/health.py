@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.data import languages
+
 FEW = 200
 """Training rows below which methods that train few weights are worth a try."""
 
@@ -20,6 +22,15 @@ UNKNOWN = 0.05
 
 CUT = 0.05
 """Share of rows that are cut before it is worth a word."""
+
+MANY = 0.05
+"""Share of the rows in another language before it is worth advice."""
+
+CLASSES = ("single", "list", "indicator", "separated")
+"""How labels that are classes stand in the data; the others are numbers, tags and answers."""
+
+ALIKE = {"image": "the same picture", "audio": "the same sound"}
+"""What rows share that repeat each other; all others share a text."""
 
 Facts = Mapping[str, Any]
 
@@ -66,9 +77,10 @@ def _repeated(facts: Facts) -> Iterator[Finding]:
         done = ("The first of each is used, and changes.csv lists the others.", "")
         yield Finding("duplicates", found["sentence"], *(done if found["action"] == "drop" else advice))
     if found.get("conflicts"):
-        sentence = f"{found['conflicts']:,} groups of rows have the same text and different labels."
+        same = ALIKE.get(facts["columns"]["medium"], "the same text")
+        sentence = f"{found['conflicts']:,} groups of rows have {same} and different labels."
         advice = (
-            "No model can get all of them right: settle them by majority, or look at the texts.",
+            "No model can get all of them right: settle them by majority, or look at the rows.",
             "data.conflicts=majority",
         )
         done = (f"They were settled (data.conflicts={found['settled']}), and changes.csv lists the rows.", "")
@@ -77,6 +89,8 @@ def _repeated(facts: Facts) -> Iterator[Finding]:
 
 def _suspect(facts: Facts) -> Iterator[Finding]:
     found = facts.get("labels")
+    if found is None and facts["columns"]["kind"] not in CLASSES:
+        return
     if found is None:
         yield Finding(
             "labels",
@@ -127,6 +141,15 @@ def _unknown(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _spoken(facts: Facts) -> Iterator[Finding]:
+    found = facts.get("languages", {})
+    sentence = languages.sentence(found)
+    if sentence:
+        several = sum(share > MANY for share in languages.shares(found).values()) > 1
+        advice = "Take a base model that was trained on all of them, and look at the scores of each." if several else ""
+        yield Finding("languages", sentence, advice)
+
+
 def _few(facts: Facts) -> Iterator[Finding]:
     rows = facts["splits"]["train"]["rows"]
     if rows < FEW:
@@ -140,7 +163,7 @@ def _few(facts: Facts) -> Iterator[Finding]:
 
 def _unbalanced(facts: Facts) -> Iterator[Finding]:
     counts = facts["splits"]["train"].get("labels", {})
-    if len(counts) < 2:
+    if len(counts) < 2 or facts["columns"]["kind"] not in CLASSES:
         return
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[most] > UNBALANCED * counts[least]:
@@ -156,10 +179,10 @@ def _long(facts: Facts) -> Iterator[Finding]:
     train = facts["splits"]["train"]
     cut = train.get("too_long", {}).get("rows", 0)
     if cut > CUT * train["rows"]:
-        more = facts["max_length"] < LONGEST
+        more = facts["unit"] == "tokens" and facts["max_length"] < LONGEST
         yield Finding(
             "length",
-            f"{cut:,} of {train['rows']:,} training rows are longer than {facts['max_length']} tokens and lose their end.",
+            f"{cut:,} of {train['rows']:,} training rows are longer than {facts['max_length']:g} {facts['unit']} and lose their end.",
             "If the end matters and the model can read more, raise the limit.",
             f"data.max_length={LONGEST}" if more else "",
         )
@@ -167,6 +190,7 @@ def _long(facts: Facts) -> Iterator[Finding]:
 
 LOOKS: Sequence[Callable[[Facts], Iterator[Finding]]] = (
     _unknown,
+    _spoken,
     _unusable,
     _odd,
     _leaking,

@@ -11,22 +11,27 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import datasets
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from luthier.data.cells import values
 from luthier.data.tables import scan
 from luthier.errors import DataError
 
 INTEGER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
 """`3` and `3.0` (what pandas makes of integers beside a gap), but not `03`, which is a code."""
 
-FIFTHS = (0.2, 0.4, 0.6, 0.8)
 
 YES = frozenset({"1", "1.0", "true", "yes"})
 NO = frozenset({"0", "0.0", "false", "no"})
 
-Kind = Literal["single", "list", "indicator", "separated", "numbers", "tags"]
+Kind = Literal["single", "list", "indicator", "separated", "numbers", "tags", "texts"]
+
+
+class Answer(str):
+    """A label in free words, which is no class that rows share."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,9 @@ class Found:
     separator: str | None
     """What stands between several labels in one cell."""
     kind: Kind
-    """`single`: one label a row; `tags`: a list of one for each token; `numbers`: one number a row, or one in each of several columns;
-    the others are multi-label: a `list` in the column, an `indicator` column per label, or labels `separated` by a character."""
+    """`single`: one label a row; `texts`: an answer in free words; `tags`: a list of one for each token; `numbers`: one number a row, or
+    one in each of several columns; the others are multi-label: a `list` in the column, an `indicator` column per label, or labels
+    `separated` by a character."""
     why: str
     """A sentence that explains the choice."""
     integers: bool = False
@@ -57,6 +63,17 @@ class Found:
     def inputs(self) -> tuple[str, ...]:
         """All columns that the model reads, in order."""
         return (self.text, *self.also)
+
+    @property
+    def encoded(self) -> tuple[str, ...]:
+        """Columns that become rows of numbers: the inputs and, where the model writes its answer behind them, that too."""
+        with_answer = self.kind == "texts" and isinstance(self.label, str) and self.label not in self.inputs
+        return (*self.inputs, *([str(self.label)] if with_answer else []))
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Columns of inputs that people are shown: of conversations what is asked, in words."""
+        return (self.compared,) if self.medium == "dialogue" else self.inputs
 
     @property
     def compared(self) -> str:
@@ -80,21 +97,7 @@ def labels(dataset: datasets.Dataset, found: Found) -> list[Any]:
 
 def measured(labels: Sequence[Any]) -> bool:
     """Whether labels are numbers that were measured, so that rows need not share any and those that differ do not conflict."""
-    return bool(labels) and isinstance(labels[0], float | dict)
-
-
-def shared(labels: Sequence[Any]) -> Sequence[Any]:
-    """Labels that many rows share, to divide rows by.
-
-    Of numbers the fifth of the rows that each lies in, by the first of several; of several labels or tags each once.
-    """
-    if labels and isinstance(labels[0], list):
-        return [sorted(set(one)) for one in labels]
-    if not measured(labels):
-        return labels
-    numbers = np.array([next(iter(one.values())) if isinstance(one, dict) else one for one in labels])
-    edges = np.unique(np.quantile(numbers, FIFTHS))
-    return [int(place) for place in np.searchsorted(edges, numbers, side="right")]
+    return bool(labels) and isinstance(labels[0], float | dict | Answer)
 
 
 def all_integers(dataset: datasets.Dataset, column: str) -> bool:
@@ -176,6 +179,12 @@ def _numbers(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
                 yield dict(zip(columns, values, strict=True)) if isinstance(found.label, list) else values[0]
 
 
+def _texts(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    from luthier.data.dialogues import last_answers
+
+    return last_answers(values(dataset, found.encoded))
+
+
 def _tags(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
     column = _only(found)
     feature = dataset.features[column]
@@ -193,6 +202,7 @@ READERS: dict[Kind, Callable[[datasets.Dataset, Found], Iterator[Any]]] = {
     "indicator": _indicator,
     "numbers": _numbers,
     "tags": _tags,
+    "texts": _texts,
 }
 
 

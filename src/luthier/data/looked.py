@@ -17,17 +17,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from luthier.data import cells, clean, duplicates, media, odd, token_rows
+from luthier.data import cells, clean, dialogues, duplicates, media, odd, token_rows
 from luthier.data.duplicates import Groups
 from luthier.data.labels import Found, labels
-from luthier.errors import ExtraError
+from luthier.errors import DataError, ExtraError
 from luthier.recipe.data import Data
+from luthier.registry import closest
 from luthier.show import Console
 
 CONTENT = "hash of the content"
 """Name of the column that tells decoded rows apart."""
 WRITTEN = "tokens as text"
 """Name of the column with what lists of words say."""
+ASKED = "what is asked"
+"""Name of the column with what the last answer of a row answers."""
 TOGETHER = "texts together"
 """Name of the column with all texts of a row, where the model reads several."""
 LOOK = "hash of the look"
@@ -60,18 +63,34 @@ def look(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
     """Look at the column of inputs of all splits.
 
     Raises:
+        DataError: a split lacks one of the columns.
         ExtraError: what decodes such rows is not installed.
     """
+    _check_columns(splits, found)
     if found.medium in media.MEDIA:
         return _media(splits, found)
+    if found.kind == "texts":
+        return _dialogues(splits, found)
     if found.also:
         return _several(splits, found)
     return _tokens(splits, found) if found.kind == "tags" else _texts(splits, found)
 
 
+def _check_columns(splits: Mapping[str, datasets.Dataset], found: Found) -> None:
+    """Columns are found in the first split; the others may come from other files."""
+    first = next(iter(splits))
+    for name, rows in splits.items():
+        for column in found.encoded:
+            if column not in rows.column_names:
+                raise DataError(
+                    f"The {name} split has no column {column!r}, which the {first} split has; {closest(column, rows.column_names)} Give "
+                    "the columns of all files the same names."
+                )
+
+
 def as_read(rows: datasets.Dataset) -> datasets.Dataset:
     """Rows without the columns that looking has added."""
-    return rows.remove_columns([name for name in (CONTENT, LOOK, WRITTEN, TOGETHER) if name in rows.column_names])
+    return rows.remove_columns([name for name in (CONTENT, LOOK, WRITTEN, ASKED, TOGETHER) if name in rows.column_names])
 
 
 def shown(rows: datasets.Dataset, found: Found) -> list[str]:
@@ -114,6 +133,17 @@ def _several(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
         unusable[name] = lacking
         strange += [one.sentence for one in odd.find(seen[name], TOGETHER)]
     return Looked(seen, replace(found, content=TOGETHER), unusable, strange)
+
+
+def _dialogues(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
+    """Prompts and conversations are compared by what the last answer answers."""
+    seen, unusable, strange = {}, {}, []
+    for name, rows in splits.items():
+        values = cells.values(rows, found.encoded)
+        seen[name] = rows.add_column(ASKED, [dialogues.written(one) for one in values])
+        unusable[name] = dict(dialogues.unusable(values))
+        strange += [one.sentence for one in odd.find(seen[name], ASKED)]
+    return Looked(seen, replace(found, content=ASKED), unusable, strange)
 
 
 def _tokens(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:

@@ -63,10 +63,13 @@ def read(path: Path, encoding: Encoding) -> Rows:
     if _has_lines(path, codec):
         return lambda: _lines(path, codec)
     with _open(path, codec) as file:
-        try:
-            content = json.loads(file.read().removeprefix("\ufeff"))
-        except json.JSONDecodeError as wrong:
-            raise DataError(f"{path}, line {wrong.lineno}: this is not JSON ({wrong.msg}); {EXPECTED}.") from None
+        text = file.read().removeprefix("\ufeff")
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as wrong:
+        raise DataError(f"{path}, line {wrong.lineno}: this is not JSON ({wrong.msg}); {EXPECTED}.") from None
+    except (ValueError, RecursionError) as wrong:
+        raise DataError(f"{path} cannot be read as JSON ({wrong}); {EXPECTED}.") from None
     rows = _list_in(content)
     if rows is None:
         raise DataError(f"{path} holds no list of rows; {EXPECTED}.")
@@ -90,9 +93,14 @@ def _has_lines(path: Path, codec: str) -> bool:
     if second is not None and second.startswith("{") and first.endswith("}"):
         return True
     try:
-        return second is None and _list_in(json.loads(first)) is None
-    except json.JSONDecodeError:
+        return second is None and not _is_holder(json.loads(first), inside(path).endswith(".jsonl"))
+    except (ValueError, RecursionError):  # the reader says what is wrong
         return inside(path).endswith(".jsonl")
+
+
+def _is_holder(content: dict[str, Any], has_lines: bool) -> bool:
+    """Whether an object holds the rows; where lines are rows, one with more than its list is a row, unless that is called `data`."""
+    return _list_in(content) is not None and ("data" in content or len(content) == 1 or not has_lines)
 
 
 def _lines(path: Path, codec: str) -> Iterator[dict[str, Any]]:
@@ -107,6 +115,11 @@ def _lines(path: Path, codec: str) -> Iterator[dict[str, Any]]:
                 raise DataError(
                     f"{path}, line {number}: this is not JSON ({wrong.msg}): {text.strip()[:80]!r}."
                 ) from None
+            except (
+                ValueError,
+                RecursionError,
+            ) as wrong:  # numbers of thousands of digits, lists within lists within lists
+                raise DataError(f"{path}, line {number} cannot be read as JSON ({wrong}).") from None
             yield _checked(row, path, f"line {number}")
 
 
@@ -133,10 +146,19 @@ def _kinds(rows: Iterator[Mapping[str, Any]], path: Path) -> dict[str, set[type]
     kinds: dict[str, set[type]] = defaultdict(set)
     for row in rows:
         for name, value in row.items():
+            if name not in kinds and not _is_name(name):
+                raise DataError(
+                    f"{path}: the key {name!r} holds what no column can be called by. Give it another name."
+                )
             kinds[name] |= set() if value is None else {_kind(value)}
     if not kinds:
         raise DataError(f"{path} holds no rows; {EXPECTED}.")
     return kinds
+
+
+def _is_name(key: str) -> bool:
+    """Whether Arrow can call a column so: neither the character NUL nor half of one."""
+    return "\0" not in key and not any("\ud800" <= letter <= "\udfff" for letter in key)
 
 
 def _kind(value: Any) -> type:
@@ -150,7 +172,7 @@ def _reader(kinds: set[type]) -> tuple[pa.DataType, Callable[[Any], Any]]:
     if kinds in ({bool}, {int}):
         return (pa.bool_() if kinds == {bool} else pa.int64()), _as_is
     if kinds in ({float}, {int, float}):
-        return pa.float64(), _as_is
+        return pa.float64(), lambda number: None if number is None else float(number)
     if kinds == {list}:
         return pa.list_(pa.string()), lambda items: None if items is None else [_text(item) for item in items]
     return pa.string(), _text

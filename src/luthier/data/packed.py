@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BUFFER = 1 << 18
+
+FAULTS = (
+    *(EOFError, OSError, NotImplementedError, UnicodeDecodeError),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
+"""What the libraries raise for damaged files."""
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -46,15 +53,15 @@ class _Unpacked(io.RawIOBase):
     """The unpacked bytes of a file, with the library's errors as ours."""
 
     def __init__(self, path: Path, kind: str) -> None:
-        self._path, self._kind = path, kind
-        self._inner = self._tried(lambda: OPENERS[kind](path))
+        self._path = path
+        self._inner = _tried(path, lambda: OPENERS[kind](path))
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
-        piece = self._tried(lambda: self._inner.read(len(view)))
+        piece = _tried(self._path, lambda: self._inner.read(len(view)))
         view[: len(piece)] = piece
         return len(piece)
 
@@ -63,17 +70,14 @@ class _Unpacked(io.RawIOBase):
             self._inner.close()
         super().close()
 
-    def _tried(self, act: Callable[[], Any]) -> Any:
-        try:
-            return act()
-        except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError) as wrong:
-            if isinstance(wrong, OSError) and wrong.errno is not None:
-                raise  # the disk's trouble, not the file's
-            raise DataError(_damaged(self._path, wrong)) from wrong
 
-
-def _damaged(path: Path, wrong: Exception) -> str:
-    return f"{path} is not a {NAMES[path.suffix.lower()]} file, or a damaged one: {wrong}."
+def _tried(path: Path, act: Callable[[], Any]) -> Any:
+    try:
+        return act()
+    except FAULTS as wrong:
+        if isinstance(wrong, OSError) and wrong.errno not in {None, errno.EINVAL}:
+            raise  # the disk's trouble, not the file's, unless a damaged zip says to look before its beginning
+        raise DataError(f"{path} is not a {NAMES[path.suffix.lower()]} file, or a damaged one: {wrong}.") from wrong
 
 
 def _zstandard(path: Path) -> Any:
@@ -96,10 +100,7 @@ def _zip(path: Path) -> Any:
 
 
 def _archive(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as wrong:
-        raise DataError(_damaged(path, wrong)) from wrong
+    return cast("zipfile.ZipFile", _tried(path, lambda: zipfile.ZipFile(path)))
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:

@@ -59,7 +59,7 @@ def settle(
         ],
         "note": note,
     }
-    return settled, changes, facts | {"sentence": _sentence(facts)}
+    return settled, changes, facts | {"sentence": _sentence(facts, WHAT.get(where.medium, "text"))}
 
 
 def renumbered(codes: np.ndarray) -> np.ndarray:
@@ -101,7 +101,11 @@ def _shown(conflict: conflicts.Conflict, table: Table, where: Found) -> dict[str
     }
 
 
-def _sentence(facts: Mapping[str, Any]) -> str:
-    repeated = f"{facts['exact']:,} rows repeat the text of another"
+WHAT = {"image": "picture", "audio": "sound"}
+"""What rows repeat, by what they are; all others a text."""
+
+
+def _sentence(facts: Mapping[str, Any], what: str) -> str:
+    repeated = f"{facts['exact']:,} rows repeat the {what} of another"
     near = f", {facts['near']:,} nearly" if facts["similarity"] else ""
     return f"{repeated}{near}; {facts['conflicts']:,} groups of them have different labels."

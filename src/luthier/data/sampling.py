@@ -45,7 +45,7 @@ def balance(targets: np.ndarray, sampling: str | None) -> Balanced | None:
         sampling: a key of `SAMPLING`, or None.
 
     Raises:
-        RecipeError: rows have several labels.
+        RecipeError: rows have several labels, or no classes.
     """
     if sampling is None:
         return None
@@ -54,5 +54,7 @@ def balance(targets: np.ndarray, sampling: str | None) -> Balanced | None:
             f"train.sampling: {sampling} needs one class for each row, and these rows have several labels. Leave it out; task.weights: "
             "balanced weighs the labels instead."
         )
+    if targets.dtype.kind != "i":
+        raise RecipeError(f"train.sampling: {sampling} evens out classes, and this task has none. Leave it out.")
     classes = tuple(np.flatnonzero(targets == one) for one in np.unique(targets))
     return Balanced(classes, SAMPLING[sampling](map(len, classes)))

@@ -11,14 +11,29 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-READS = {"text": "a text", "tokens": "a text", "image": "an image", "audio": "a recording"}
-EXAMPLES = {
-    "text": "A text to read.",
-    "tokens": "A text to read.",
-    "image": "a-picture.jpg",
-    "audio": "a-recording.wav",
+READS = {
+    "text": "a text",
+    "tokens": "a text",
+    "pair": "two texts together",
+    **dict.fromkeys(("prompt", "instruction", "dialogue"), "a prompt"),
+    "image": "an image",
+    "audio": "a recording",
 }
-"""By what the model reads."""
+EXAMPLES = {
+    "text": '"A text to read."',
+    "tokens": '"A text to read."',
+    "pair": '("A text to read.", "Another one.")',
+    **dict.fromkeys(("prompt", "instruction", "dialogue"), '"What is a lute?"'),
+    "image": '"a-picture.jpg"',
+    "audio": '"a-recording.wav"',
+}
+PIPED = EXAMPLES | {
+    "pair": '[{"text": "A text to read.", "text_pair": "Another one."}]',
+    **dict.fromkeys(("prompt", "instruction", "dialogue"), '[{"role": "user", "content": "What is a lute?"}]'),
+}
+"""By what the model reads: in words, and a row in Python, for luthier and for a pipeline of transformers."""
+PIPELINES = {"pair": "text"}
+"""What pipelines call it, where that is something else."""
 
 
 def card(facts: Mapping[str, Any]) -> str:
@@ -62,7 +77,7 @@ def loading(facts: Mapping[str, Any]) -> str:
     run, about = facts["run"], facts["run"]["about"]
     if run["library"] == "transformers":
         options = "".join(f", {name}={value!r}" for name, value in about["options"].items())
-        call = f'predict("{EXAMPLES[run["medium"]]}")'
+        call = f"predict({about['asked'] or PIPED[run['medium']]})"
         return (
             "from transformers import pipeline\n"
             f'predict = pipeline("{_pipeline(facts)}", model="{_model_folder(facts)}"{options})\n'
@@ -91,7 +106,7 @@ def explanation(facts: Mapping[str, Any]) -> str:
 def use(facts: Mapping[str, Any]) -> str:
     """The same with luthier."""
     run = facts["run"]
-    return f'import luthier\nrun = luthier.open("{_posix(run["folder"])}")\nprint(run.predict(["{EXAMPLES[run["medium"]]}"]))'
+    return f'import luthier\nrun = luthier.open("{_posix(run["folder"])}")\nprint(run.predict([{EXAMPLES[run["medium"]]}]))'
 
 
 def cell(text: object) -> Markup:
@@ -121,7 +136,8 @@ def _results(facts: Mapping[str, Any]) -> list[EvalResult]:
 
 def _pipeline(facts: Mapping[str, Any]) -> str:
     """The name that transformers and the hub have for such models."""
-    return str(facts["run"]["about"]["pipeline"].replace("{medium}", facts["run"]["medium"]))
+    medium = facts["run"]["medium"]
+    return str(facts["run"]["about"]["pipeline"].replace("{medium}", PIPELINES.get(medium, medium)))
 
 
 def _hub_name(model: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.data import health
+from luthier.data import cells, health
 from luthier.evaluate import plan
 from luthier.evaluate.diagnose import diagnose
 from luthier.evaluate.judge import Figure
@@ -35,9 +35,9 @@ def run(records: Records) -> Facts:
         "name": records.folder.name,
         "folder": str(records.folder),
         "task": plan.name(records.recipe.get("task")),
-        "labels": list(records.target.model_config["id2label"].values()),
+        "labels": list(records.target.model_config.get("id2label", {}).values()),
         "about": asdict(records.target.about),
-        "input": records.data["columns"]["text"],
+        "input": cells.read_by(records.data["columns"]),
         "medium": records.data["columns"].get("medium", "text"),
         "target": records.data["columns"]["label"],
         "model": records.recipe["model"],

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from luthier.data import media, token_rows
+from luthier.evaluate.pictures import thumbnail
 from luthier.evaluate.records import OWN_COLUMNS, Records
+from luthier.tasks import Piece
 
 WORST = 20
 SHOWN_CHARACTERS = 400
+BESIDE = 40
+"""Characters that are shown on either side of an entity."""
 
 
 def mistakes(records: Records) -> dict[str, Any] | None:
@@ -32,20 +39,37 @@ def mistakes(records: Records) -> dict[str, Any] | None:
 def _mistake(records: Records, index: int, error: float, shown: str) -> dict[str, Any]:
     assert records.predictions is not None
     row = records.predictions.iloc[index]
-    inputs = {str(name): str(row[name]) for name in records.predictions.columns if name not in OWN_COLUMNS}
+    medium = str(records.data["columns"].get("medium"))
+    inputs = {str(name): row[name] for name in records.predictions.columns if name not in OWN_COLUMNS}
+    pieces = records.target.pieces(next(iter(inputs.values())), row["label"], row["predicted"])
     return {
         "row": int(row["row"]),
-        "inputs": {name: _shortened(text) for name, text in inputs.items()},
-        "label": _names(row["label"]),
-        "predicted": _names(row["predicted"]),
+        "inputs": {name: _input(value, medium) for name, value in inputs.items()},
+        "pieces": [vars(one) for one in _shorter(pieces)],
+        "label": _names(row["label"]) if not pieces else [],
+        "predicted": _names(row["predicted"]) if not pieces else [],
         "error": error,
         "shown": shown.format(error),
     }
 
 
-def _shortened(text: str) -> dict[str, Any]:
+def _input(value: Any, medium: str) -> dict[str, Any]:
+    """A cell as text and, where it is an image, as a picture."""
+    picture = thumbnail(value) if medium == "image" else ""
+    text = SAID.get(medium, str)(value)
     hidden = max(0, len(text) - SHOWN_CHARACTERS)
-    return {"text": text[:SHOWN_CHARACTERS] + ("…" if hidden else ""), "hidden": hidden}
+    return {"text": text[:SHOWN_CHARACTERS] + ("…" if hidden else ""), "hidden": hidden, "picture": picture}
+
+
+SAID: Mapping[str, Callable[[Any], str]] = {"tokens": token_rows.written, **dict.fromkeys(media.MEDIA, media.shown)}
+"""How a cell is written that is no text."""
+
+
+def _shorter(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """The same without the inner of what is long and right."""
+    for one in pieces:
+        long = len(one.text) > 2 * BESIDE and one.true == one.answered
+        yield replace(one, text=f"{one.text[:BESIDE]} … {one.text[-BESIDE:]}") if long else one
 
 
 def _names(value: Any) -> list[str]:

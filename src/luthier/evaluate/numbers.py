@@ -92,16 +92,16 @@ class NumberJudge(Judge):
         """The absolute error; of several numbers the mean, each in deviations of its training rows."""
         errors = np.abs(np.asarray(scores, dtype=np.float64) - targets)
         if len(self.names) == 1:
-            return Errors(errors[:, 0], "Off by", "{:.3g}", "with the largest error", graded=False)
+            return Errors(errors[:, 0], "Off by", "{:#.3g}", "with the largest error", graded=False)
         mean = (errors / self.deviations).mean(axis=1)
-        return Errors(mean, "Off by", "{:.2g} deviations", "with the largest error", graded=False)
+        return Errors(mean, "Off by", "{:#.2g} deviations", "with the largest error", graded=False)
 
     def baseline(self, targets: Array, train: Mapping[str, Any]) -> Baseline:
         """The mean of the training rows; for the absolute error their median, which is best there."""
         targets = np.asarray(targets, dtype=np.float64)
         figures = _figures(targets, np.broadcast_to(self.means, targets.shape))
         figures["mae"] = float(np.abs(targets - self.medians).mean())
-        answer = f"the training mean, {self.means[0]:.4g}" if len(self.names) == 1 else "the training means"
+        answer = f"the training mean ({self.means[0]:.4g})" if len(self.names) == 1 else "the training means"
         return Baseline("training mean", answer, figures)
 
     def sections(self, targets: Array, scores: Array) -> dict[str, Any]:

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch import Tensor, nn
+from torch import nn
 
 from luthier.data.batches import Feed
 from luthier.evaluate.judge import PerRow, take
-from luthier.objectives import inputs_of
+from luthier.modalities import Modality
+from luthier.objectives import Answered
 from luthier.tasks import Target
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 from luthier.training.step import out_of_memory
@@ -28,15 +29,25 @@ Part = tuple[np.ndarray, PerRow, float, float]
 class Scores:
     """What a model says of a split, in the order of the rows, and the mean loss."""
 
-    probabilities: Any
+    per_row: Any
     """`PerRow`: an array with rows on its first axis, such as (rows, labels) float32, or a list of arrays."""
     loss: float
 
 
 class Scorer:
-    """Scores rows with one model."""
+    """Scores rows with one model.
 
-    def __init__(self, model: nn.Module, target: Target, accelerator: Accelerator) -> None:
+    Args:
+        model: that scores.
+        target: what it predicts.
+        accelerator: of the job.
+        modality: of the rows, where scores are to be completed by what takes many calls of the model (`Target.completed`).
+    """
+
+    def __init__(
+        self, model: nn.Module, target: Target, accelerator: Accelerator, modality: Modality | None = None
+    ) -> None:
+        self.modality = modality
         self.model = model
         self.accelerator = accelerator
         self.target = target
@@ -53,7 +64,7 @@ class Scorer:
         model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=True)
         found: list[Part] = []
         with evaluating(model):
-            for group in sorted_groups(rows.lengths, TOKENS_PER_CALL)[rank::world]:
+            for group in sorted_groups(rows.lengths, self.objective.tokens_per_call or TOKENS_PER_CALL)[rank::world]:
                 found += self._fitting(model, rows, group)
                 advance(len(group) * world)
         return _assemble(gather_object(found) if world > 1 else found, len(rows))
@@ -70,9 +81,12 @@ class Scorer:
     @torch.inference_mode()
     def _score(self, model: nn.Module, rows: Feed, group: np.ndarray) -> Part:
         batch = rows.batch(group, self.accelerator.device)
-        outputs = model(**inputs_of(batch))
-        loss, count = self.objective(_Answered(outputs), batch)
-        return group, off_device(self.target.scores(outputs.logits, batch)), loss.item(), count.item()
+        outputs = self.objective.outputs(model, batch)
+        loss, count = self.objective(Answered(outputs), batch)
+        scores = off_device(self.target.scores(outputs.logits, batch))
+        if self.modality is not None:
+            scores = self.target.completed(scores, model, self.modality, batch)
+        return group, scores, loss.item(), count.item()
 
 
 @contextmanager
@@ -85,17 +99,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for part in training:
             part.training = True
-
-
-class _Answered(nn.Module):
-    """A model whose answer is known: lets the objective judge it without a second forward pass."""
-
-    def __init__(self, outputs: Any) -> None:
-        super().__init__()
-        self.outputs = outputs
-
-    def forward(self, **inputs: Tensor) -> Any:
-        return self.outputs
 
 
 def off_device(scores: Any) -> PerRow:

@@ -15,7 +15,10 @@ from luthier.folder import RunFolder
 from luthier.registry import Choice
 from luthier.tasks import TASKS, Target, Task
 
-OWN_COLUMNS = ("row", "split", "label", "predicted", "confidence", "probabilities", "scores")
+OWN_COLUMNS = (
+    *("row", "split", "label", "predicted", "confidence", "probabilities", "scores"),
+    *("first vector", "second vector"),
+)
 """Columns of predictions.parquet that luthier adds to the input columns."""
 
 

@@ -86,7 +86,7 @@ def title(facts: Mapping[str, Any]) -> str:
     """What the run is, in a line."""
     run = facts["run"]
     target = run["target"] if isinstance(run["target"], str) else "labels"
-    return f"{run['name']}: {target} from {run['input']}, {Path(run['model']).name} fine-tuned ({run['names']})"
+    return f"{run['name']}: {target} from {' and '.join(run['input'])}, {Path(run['model']).name} fine-tuned ({run['names']})"
 
 
 def _body(pages: Environment, section: Section, facts: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luthier.errors import DataError
+from luthier.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,6 +61,10 @@ class Modality(ABC):
             raise DataError(f"A model of texts predicts a text or a list of texts; got {type(value).__name__}.")
         return value
 
+    def rows(self, given: Any) -> list[Any]:
+        """What a person gives to be predicted, as rows: the members of a list or tuple, else one."""
+        return list(given) if isinstance(given, list | tuple) else [given]
+
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> Encoded:
         """Encode rows, each cut to `limit`."""
@@ -73,6 +77,26 @@ class Modality(ABC):
         """Lengths, which count positions, in `unit`."""
         return lengths
 
+    def spectrogram(self, row: Mapping[str, Any]) -> np.ndarray:
+        """A view of an encoded row, freshly made, as its spectrogram: float32 of shape (frames, bins), to be changed in place.
+
+        Raises:
+            RecipeError: the model reads none.
+        """
+        raise RecipeError(
+            "data.augment: spectrogram is for models that read spectrograms, and this one does not. Take noise, gain or shift."
+        )
+
+    def pack(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, torch.Tensor]:
+        """The network's inputs with all rows joined to one, in which none sees another.
+
+        Raises:
+            RecipeError: rows of this kind cannot be joined.
+        """
+        raise RecipeError(
+            "data.packing joins rows that a language model learns to write (task: generate); leave it out here."
+        )
+
     def unknown(self, columns: Mapping[str, Sequence[Any]]) -> float:
         """Share of encoded rows that the model has no word for, 0 to 1; 0 where it cannot tell."""
         return 0.0
@@ -80,3 +104,17 @@ class Modality(ABC):
     @abstractmethod
     def save(self, folder: str) -> None:
         """Write what a plain transformers pipeline needs to read the same input (its tokenizer or processor) into `folder`."""
+
+
+class Writing(Modality):
+    """A modality whose network answers with text."""
+
+    @abstractmethod
+    def write(self, network: Any, batch: Mapping[str, torch.Tensor], tokens: int) -> list[str]:
+        """What the network writes for each row, always the likeliest next token.
+
+        Args:
+            network: in evaluation mode, on the device of the batch.
+            batch: encoded rows; what they answer is passed over.
+            tokens: to be written at most.
+        """

@@ -110,6 +110,13 @@ class Audio(Modality):
         """In seconds."""
         return lengths / PER_SECOND
 
+    def spectrogram(self, row: Mapping[str, Any]) -> np.ndarray:
+        """See `Modality.spectrogram`; models that read samples have none."""
+        if not self._bins:
+            return super().spectrogram(row)
+        features: np.ndarray = np.asarray(row[self._name]).reshape(-1, *self._bins)
+        return features.T if len(features) == self.extractor.feature_size else features  # Whisper's have bins first
+
     def save(self, folder: str) -> None:
         """Write preprocessor_config.json, with the window that `encode` uses."""
         self.extractor.save_pretrained(folder)

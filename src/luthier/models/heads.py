@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import transformers
+from torch import nn
 from transformers import (
     MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    MODEL_MAPPING,
 )
 
+from luthier.models.twin import read_twins
 from luthier.models.words import predicts_masked, predicts_next
 
 
@@ -27,6 +31,10 @@ class Head:
     """The class whose `from_pretrained` opens one."""
     needs: str
     """What to say where there is none; `{kind}` is the configuration's `model_type`."""
+    given: bool = False
+    """Whether the checkpoint has it: it is not drawn, and trains only where a method says so."""
+    around: Callable[[nn.Module], None] = lambda network: None
+    """What is done to a network that was opened, so that it answers with logits, rows first."""
 
 
 def _listed(auto: str, mapping: Mapping[Any, Any], reads: str) -> Head:
@@ -47,7 +55,37 @@ HEADS: Mapping[str, Head] = {
         lambda config: predicts_masked(config) or predicts_next(config),
         _predicting,
         "method cloze needs an encoder or a decoder that predicts words, and {kind} is neither.",
+        given=True,
+    ),
+    "causal": Head(
+        predicts_next,
+        lambda config: transformers.AutoModelForCausalLM,
+        "task generate needs a decoder, which predicts the next word, and {kind} is none. Take one such as Llama, Qwen or GPT-2.",
+        given=True,
+    ),
+    "twin": Head(
+        lambda config: type(config) in MODEL_MAPPING and not config.is_encoder_decoder,
+        lambda config: transformers.AutoModel,
+        "task match makes vectors with kind: twin, which needs an encoder or a decoder, and {kind} is neither.",
+        given=True,
+        around=read_twins,
     ),
 }
-"""By name: a head that gives one answer a row of `text`, `image` or `audio`; one a token (`tokens`); one that predicts `words`."""
+"""By name: a head that gives one answer a row of `text`, `image` or `audio`; one a token (`tokens`); one that predicts `words`,
+masked or next; one that predicts the next word and so writes (`causal`); none, where two texts become vectors (`twin`)."""
 WORDS = "words"
+TWIN = "twin"
+CAUSAL = "causal"
+TYPES = "token_type_ids"
+"""The input that says which of two texts a token belongs to."""
+
+
+def has_types(config: Any, head: str) -> bool:
+    """Whether a network of this configuration is told which of two texts a token belongs to; code of its own is taken to be."""
+    return reads(config, head, TYPES) and getattr(config, "type_vocab_size", None) != 1
+
+
+def reads(config: Any, head: str, name: str) -> bool:
+    """Whether a network of this configuration has an input of that name; code of its own is taken to have it."""
+    mapping = HEADS[head].auto(config)._model_mapping
+    return type(config) not in mapping or name in signature(mapping[type(config)].forward).parameters

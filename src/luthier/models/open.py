@@ -106,7 +106,9 @@ def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None, 
                 output_loading_info=True,
             )
         )
-        absent = set(report["missing_keys"])
+        HEADS[head].around(model)
+        there = model.state_dict().keys()
+        absent = there & set(report["missing_keys"])
         new = absent.union(entry[0] for entry in report["mismatched_keys"])
         anatomy = examine(model)
         _check_loaded(base, model, anatomy, new)
@@ -115,6 +117,8 @@ def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None, 
     _set_padding(model, pad_token_id)
     if head == WORDS:
         return Opened(model, tuple(sorted(new)), _check_words(base, model, new))
+    if HEADS[head].given:
+        _check_given(base, new)
     above = [name for name, _ in parameters_of(model, anatomy.head)]
     if saved.id2label == config.get("id2label", saved.id2label) or absent.issuperset(above):
         return Opened(model, tuple(sorted(new)))
@@ -216,6 +220,20 @@ def _check_loaded(base: Base, model: nn.Module, anatomy: Anatomy, new: Iterable[
         raise ModelError(
             f"The weights of {base.name!r} do not fit its config.json: {len(lost)} of {len(needed)} parameters of its blocks and "
             f"embeddings are missing or have another shape, such as {lost[0]}."
+        )
+
+
+def _check_given(base: Base, new: Iterable[str]) -> None:
+    """Refuse a checkpoint without the head that is to answer.
+
+    Raises:
+        ModelError: some of its parameters are missing or have another shape.
+    """
+    lost = sorted(new)
+    if lost:
+        raise ModelError(
+            f"The model {base.name!r} cannot be used here: {len(lost)} parameters of what predicts its words are not in the checkpoint, "
+            f"such as {lost[0]}, so it cannot write. Take a checkpoint of a language model."
         )
 
 

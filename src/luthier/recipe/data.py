@@ -39,6 +39,9 @@ INPUTS = {
     "text": ("text",),
     "tokens": ("text",),
     "pair": ("text", "pair"),
+    "prompt": ("text",),
+    "instruction": ("text", "pair"),
+    "dialogue": ("text",),
     "image": ("image",),
     "audio": ("audio",),
 }
@@ -226,5 +229,9 @@ class Data(Options):
     ] = []
     """How training rows are changed, anew in every epoch: a name, a mapping with settings, or a list that is applied in order.
     Other splits stay as they are. `luthier data preview` shows what comes out."""
+    packing: bool = False
+    """Join training rows of task generate to one sequence a call, none of which sees another, so that nothing is padded. Micro-batches
+    of similar length leave little padding on a CPU (3 % of Alpaca's tokens); on a GPU, where calls are large, there is more of it."""
     rows: Annotated[int, Field(ge=10)] | None = None
-    """Use only this many rows of each split, drawn at random: for a quick trial."""
+    """Use only this many rows, drawn at random with every label among them, for a quick trial: of each split where the files give
+    the splits, else of all rows together, before or, `by: given`, after they are divided."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
+from luthier.augment import MIXINGS, Mixing
 from luthier.methods import METHODS, Method
 from luthier.recipe.data import Data, Fraction, as_list
 from luthier.registry import Choice, Options
@@ -70,6 +71,9 @@ class Train(Options):
     """Largest norm of the gradient; null for no limit."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread evenly over all classes (Szegedy et al. 2016)."""
+    mixing: Annotated[Mixing, Choice(MIXINGS)] | None = None
+    """How each training row is mixed with another one of its step, and the loss with it: `mixup` for images and audio, `cutmix` for
+    images."""
     monitor: str | None = None
     """Validation metric that picks the best epoch and stops early; `loss` and every metric of the report can be named. Default: the
     task's own, F1 averaged over classes for `classify`."""

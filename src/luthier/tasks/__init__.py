@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     import torch
 
     from luthier.evaluate.judge import Judge
+    from luthier.modalities import Modality
     from luthier.objectives import Objective
 
-Labels = Literal["classes", "numbers", "tags"]
+Labels = Literal["classes", "numbers", "tags", "texts"]
 NO_BATCH: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -31,6 +32,19 @@ class Prediction:
     """Probability of the answer, 0 to 1; of several decisions, that of the least sure one. None where there is none, as of a number."""
     probabilities: dict[str, float] = field(default_factory=dict)
     """By label name."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some of the words of a row, to show people where an answer about parts of a row is right."""
+
+    text: str
+    true: str = ""
+    """What the words are by the label; empty for nothing."""
+    answered: str = ""
+    """What they are by the answer."""
+    right: bool = False
+    """Whether label and answer give just these words the same."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +63,23 @@ class About:
     """Arguments of the pipeline beside the model."""
     reading: str = "{call}"
     """Python that makes the answer of what a call of the pipeline returns."""
+    asked: str = ""
+    """Python of what the pipeline is called with; empty for a row as its medium has it."""
 
 
 class Task(Plugin, ABC):
     """What is predicted; its fields are its settings."""
 
     labels: ClassVar[Labels] = "classes"
-    """How the label column is read: as names of `classes`, as `numbers`, or as lists of `tags`, one for each token."""
+    """How the label column is read: as names of `classes`, as `numbers`, as lists of `tags`, one for each token, or
+    as `texts` in free words."""
+
+    def refuse(self, medium: str) -> None:
+        """Look at what the rows are: a key of `luthier.recipe.data.INPUTS`.
+
+        Raises:
+            DataError: the task is not for such rows.
+        """
 
     @abstractmethod
     def learn(self, values: Sequence[Any]) -> Target:
@@ -78,6 +102,12 @@ class Target(ABC):
 
     smoothing: ClassVar[bool] = False
     """Whether `label_smoothing` says anything about such a target."""
+
+    reads: ClassVar[str] = ""
+    """How the network reads rows, a key of `luthier.inputs.ENTRANCES`; empty where what they are says it."""
+
+    wording: str | None = None
+    """What the task says is written around each row of input; None where it says nothing."""
 
     @property
     @abstractmethod
@@ -127,6 +157,17 @@ class Target(ABC):
             A tensor with rows on its first axis, or a list of tensors, one a row, where they differ in size.
         """
 
+    def completed(self, scores: Any, network: Any, modality: Modality, batch: Mapping[str, torch.Tensor]) -> Any:
+        """Scores with what takes many calls of the network, such as texts that it writes; made at the end of a run and for predictions.
+
+        Args:
+            scores: of a batch, as `scores` gives them, as numpy arrays.
+            network: that gave them.
+            modality: of the rows.
+            batch: that it was called with.
+        """
+        return scores
+
     @abstractmethod
     def count(self, targets: np.ndarray) -> dict[str, int]:
         """How many rows have what, for the data's summary."""
@@ -143,6 +184,16 @@ class Target(ABC):
         """A prediction as a person is told it, with what only the row shows."""
         return prediction
 
+    def pieces(self, row: Any, label: Any, answer: Any) -> list[Piece]:
+        """A row in pieces by what its label and its answer say of them; none where they are about the whole row.
+
+        Args:
+            row: as it is read.
+            label: as `decode` gives it.
+            answer: as `predictions` give it.
+        """
+        return []
+
     def stored(self, scores: Any) -> dict[str, list[Any]]:
         """Columns of predictions.parquet, beside the answer, from which `restored` makes the scores again."""
         return {"scores": [row.tolist() for row in scores]}
@@ -153,16 +204,14 @@ class Target(ABC):
 
         return [np.asarray(row, dtype=np.float32) for row in columns["scores"]]
 
-    def metrics(self, targets: Any, scores: Any) -> dict[str, float]:
-        """Those of `judge`."""
-        return self.judge.metrics(targets, scores)
-
 
 TASKS: Registry[Task] = Registry(
     "task",
     "luthier.tasks",
     {
         "classify": "luthier.tasks.classify:Classify",
+        "generate": "luthier.tasks.generate:Generate",
+        "match": "luthier.tasks.match:Match",
         "regress": "luthier.tasks.regress:Regress",
         "tag": "luthier.tasks.tag:Tag",
     },

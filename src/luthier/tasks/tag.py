@@ -11,7 +11,8 @@ import numpy as np
 from luthier.data.token_rows import spaced
 from luthier.errors import DataError
 from luthier.evaluate.spans import SpanJudge, answers
-from luthier.tasks import NO_BATCH, About, Labels, Prediction, Target, Task
+from luthier.tasks import NO_BATCH, About, Labels, Piece, Prediction, Target, Task
+from luthier.tasks.tagged_pieces import pieces
 from luthier.tasks.tagging_schemes import (
     SCHEMES,
     WORDS,
@@ -203,6 +204,10 @@ class Tags(Target):
             for one in prediction.label
         ]
         return replace(prediction, label=entities)
+
+    def pieces(self, row: Sequence[str], label: Any, answer: Any) -> list[Piece]:
+        """The words between which entities, or tags of single words, begin and end."""
+        return pieces(row, label, answer, self.tags)
 
     def _alone(self, given: Sequence[np.ndarray]) -> list[list[Any]]:
         names = [*self.tags.names, None]  # -1 is the last

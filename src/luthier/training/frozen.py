@@ -81,7 +81,9 @@ class Freeze(Callback):
         if self.choice == "off":
             raise TrainError("train.cache is off")
         if job.feed.changing:
-            raise TrainError("augmentation changes the rows in every epoch")
+            raise TrainError("augmentation or mixing changes the rows in every epoch")
+        if job.feed.packed:
+            raise TrainError("rows are packed, and none is computed alone")
         if job.accelerator.num_processes > 1:
             raise TrainError("several processes train")
         with evaluating(job.model):

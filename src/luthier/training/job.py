@@ -36,6 +36,9 @@ class Work:
     """What the stage's methods do at each step."""
     max_tokens: int | None = None
     """Most padded tokens in a micro-batch, beside what the recipe says."""
+    together: bool = False
+    """Whether the rows of a step are one micro-batch as long as memory allows: BatchNorm learns from all of them, or the loss compares
+    them with one another."""
     quick: bool = False
     """Whether a step takes less than writing it down: all but the head is kept."""
 

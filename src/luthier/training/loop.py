@@ -17,6 +17,7 @@ import numpy as np
 from accelerate.utils.memory import clear_device_cache
 
 from luthier.errors import TrainError
+from luthier.models.batch_norm import rest
 from luthier.training.job import Callback, Job, State, Step
 from luthier.training.step import forget_gradients, micro_batches, move, out_of_memory, padded_tokens
 from luthier.training.work import enter
@@ -39,6 +40,7 @@ def fit(job: Job, state: State, callbacks: Sequence[Callback]) -> None:
 def _run_stage(job: Job, state: State, callbacks: Sequence[Callback]) -> None:
     enter(job, state.stage)
     job.work.model.train()
+    rest(job.work.model)
     for callback in callbacks:
         callback.enter(job, state)
     while state.step < job.end(state) and not state.stopped and not state.over:
@@ -54,6 +56,8 @@ def _fitting_step(job: Job, state: State, callbacks: Sequence[Callback]) -> Step
     started = time.perf_counter()
     rows = job.batches.at(state.step)
     job.work.feed.begin(rows, state.step // job.batches.per_epoch)
+    if state.step + 1 < job.end(state):
+        job.work.feed.expect(job.batches.at(state.step + 1), (state.step + 1) // job.batches.per_epoch)
     while True:
         pieces = micro_batches(job, rows, state.max_tokens)
         try:

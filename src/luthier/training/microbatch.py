@@ -79,6 +79,27 @@ def sorted_groups(lengths: NDArray[np.integer], max_tokens: int) -> list[NDArray
     return groups
 
 
+def fill(lengths: NDArray[np.integer], max_tokens: int | None) -> list[NDArray[np.intp]]:
+    """Divide rows that are joined and not padded into as few micro-batches as hold them, longest rows first.
+
+    Args:
+        lengths: tokens of each row, (rows,).
+        max_tokens: most tokens in a micro-batch; a longer row stands alone. Default: `TOKENS_PER_CALL`, as attention sets every token
+            against every other one.
+
+    Returns:
+        Positions in `lengths`, one array a micro-batch; every row is in exactly one.
+    """
+    order, room = _longest_first(lengths), max_tokens or TOKENS_PER_CALL
+    starts, held = [0], 0
+    for place, length in enumerate(lengths[order].tolist()):
+        if held and held + length > room:
+            starts.append(place)
+            held = 0
+        held += length
+    return [order[first:last] for first, last in pairwise([*starts, len(order)])]
+
+
 def _longest_first(lengths: NDArray[np.integer]) -> NDArray[np.intp]:
     return np.argsort(-lengths.astype(np.int64), kind="stable")
 

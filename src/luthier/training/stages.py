@@ -15,6 +15,7 @@ from luthier.errors import RecipeError
 from luthier.methods import Context, Method
 from luthier.methods.select import gradual
 from luthier.models.anatomy import Anatomy, examine, parameters_of
+from luthier.models.heads import HEADS
 from luthier.models.insert import Inserted, insert_all
 from luthier.models.names import plain
 from luthier.recipe import schema
@@ -64,7 +65,7 @@ def apply_methods(model: nn.Module, new: Iterable[str], recipe: Recipe, context:
     methods = recipe.methods
     anatomy = examine(model, new)
     head = [name for name, _ in parameters_of(model, anatomy.head)]
-    if any(method.words for method in methods):
+    if HEADS[context.head].given or any(method.words for method in methods):
         # what predicts words is not new and trains where a method says so, but for parts that had to be drawn
         anatomy, head = replace(anatomy, head=()), list(new)
     plan = _plan(recipe, anatomy)

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from luthier.recipe.schema import Train
 from luthier.training.job import Job, State
-from luthier.training.microbatch import CALL_COST, cut
+from luthier.training.microbatch import CALL_COST, cut, fill
 from luthier.training.optimizer import inner
 
+WHATEVER = 1e12
+"""A price of a call, in tokens, at which no padding is worth another one."""
 Sums = tuple[float, float, float]
 """Of a step over all processes: losses, counts, padded tokens."""
 
@@ -29,13 +31,22 @@ def micro_batches(job: Job, rows: np.ndarray, max_tokens: int | None) -> list[np
     if not len(mine):
         return [rows[:0]]
     own = job.work.feed.lengths[mine]
-    limits = [limit for limit in (max_tokens, job.work.max_tokens, _accumulation_limit(job.settings, own)) if limit]
-    pieces = cut(own, CALL_COST.get(job.device.type, CALL_COST["cpu"]), min(limits, default=None))
-    return [mine[piece] for piece in pieces]
+    return [mine[piece] for piece in _cut(job, own, max_tokens)]
+
+
+def _cut(job: Job, lengths: np.ndarray, max_tokens: int | None) -> list[np.ndarray]:
+    if job.work.together:
+        return cut(lengths, WHATEVER, max_tokens)
+    if job.work.feed.packed:
+        return fill(lengths, min((one for one in (max_tokens, job.work.max_tokens) if one), default=None))
+    limits = [limit for limit in (max_tokens, job.work.max_tokens, _accumulation_limit(job.settings, lengths)) if limit]
+    return cut(lengths, CALL_COST.get(job.device.type, CALL_COST["cpu"]), min(limits, default=None))
 
 
 def padded_tokens(job: Job, piece: np.ndarray) -> int:
-    """Positions that a micro-batch computes: its rows times the longest of them."""
+    """Positions that a micro-batch computes: its rows times the longest of them, or all that are joined."""
+    if job.work.feed.packed:
+        return int(job.work.feed.lengths[piece].sum())
     return len(piece) * int(job.work.feed.lengths[piece].max(initial=0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from luthier.models.batch_norm import mixes_rows
 from luthier.training.job import Job, Work
 from luthier.training.microbatch import FEW, FEW_TOKENS
 from luthier.training.optimizer import adamw, inner, schedule
@@ -41,6 +42,7 @@ def _work(job: Job, bare: nn.Module, stage: Stage, optimizer: object) -> Work:
         held=dict(job.held),
         followers=tuple(follower for follower in followers if follower is not None),
         max_tokens=FEW_TOKENS.get(job.device.type) if _few(bare) else None,
+        together=mixes_rows(bare) or job.objective.together,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from luthier import extras
 
-CELLS = 2**27
+CELLS = 2**24
 """Most units x values x values that the package may lay out in memory (8 bytes each); above it, units are drawn evenly."""
 
 
@@ -23,15 +23,16 @@ class Agreement:
     level: str
     """How far apart two answers are: nominal, ordinal, interval, or MASI for sets (Passonneau 2006)."""
     units: int
-    """Rows with answers of at least two annotators that it was measured on."""
+    """Rows, or characters, with answers of at least two annotators that it was measured on."""
 
 
-def measure(answers: Sequence[Sequence[Hashable]], level: str) -> Agreement | None:
+def measure(answers: Sequence[Sequence[Hashable]], level: str, times: Sequence[int] | None = None) -> Agreement | None:
     """Krippendorff's alpha (Content Analysis, 2004, chapter 11) of the answers that each unit was given.
 
     Args:
         answers: for each unit the answers of its annotators, one each, in any order; sets as `frozenset`.
         level: `nominal`, `ordinal`, `interval` or `masi`.
+        times: how often each unit occurs, as the characters of a text do that were answered alike; None for once each.
 
     Returns:
         None when no unit has two answers.
@@ -39,22 +40,25 @@ def measure(answers: Sequence[Sequence[Hashable]], level: str) -> Agreement | No
     Raises:
         ExtraError: the package krippendorff is not installed.
     """
-    paired = [unit for unit in answers if len(unit) > 1]
-    if not paired:
+    often = np.ones(len(answers), dtype=np.int64) if times is None else np.asarray(times)
+    pairs = [index for index, unit in enumerate(answers) if len(unit) > 1 and often[index]]
+    if not pairs:
         return None
+    paired, often = [answers[index] for index in pairs], often[pairs]
     domain = _in_order({answer for unit in paired for answer in unit})
     if len(domain) == 1:
-        return Agreement(None, level, len(paired))
-    used = _thinned(paired, len(domain))
+        return Agreement(None, level, int(often.sum()))
+    drawn = _thinned(often, len(domain))
+    used = [paired[index] for index in np.unique(drawn)]
     krippendorff = extras.need("krippendorff", extra="exchange")
     domain = _in_order({answer for unit in used for answer in unit})
     numbers = domain if level in {"ordinal", "interval"} else list(range(len(domain)))
     alpha = krippendorff.alpha(
-        value_counts=_counts(used, domain),
+        value_counts=_counts(used, domain)[np.unique(drawn, return_inverse=True)[1]],
         value_domain=numbers,
         level_of_measurement=_masi(domain) if level == "masi" else level,
     )
-    return Agreement(float(alpha), level, len(used))
+    return Agreement(float(alpha), level, len(drawn))
 
 
 def _in_order(values: set[Hashable]) -> list[Any]:
@@ -64,11 +68,11 @@ def _in_order(values: set[Hashable]) -> list[Any]:
     return sorted(values, key=lambda value: sorted(map(str, value)) if isinstance(value, frozenset) else [str(value)])
 
 
-def _thinned(units: list[Sequence[Hashable]], values: int) -> list[Sequence[Hashable]]:
-    most = max(1000, CELLS // values**2)
-    if len(units) <= most:
-        return units
-    return [units[index] for index in np.linspace(0, len(units) - 1, most).astype(int)]
+def _thinned(times: np.ndarray, values: int) -> np.ndarray:
+    """Numbers of the units, each as often as it occurs; evenly drawn where they are too many."""
+    most, total = max(1000, CELLS // values**2), int(times.sum())
+    places = np.arange(total) if total <= most else np.linspace(0, total - 1, most).astype(np.int64)
+    return np.searchsorted(np.cumsum(times), places, side="right")
 
 
 def _counts(units: Sequence[Sequence[Hashable]], domain: Sequence[Hashable]) -> np.ndarray:

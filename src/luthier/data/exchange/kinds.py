@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median_low
 from typing import Any
 
 import pyarrow as pa
 
-Span = dict[str, Any]
-"""Part of a text: `start` and `end` in characters (end excluded) and `label`."""
+from luthier.data.exchange import spans
+
+Answered = tuple[Mapping[str, Any], Sequence[Any]]
+"""A row: what people saw, and their answers, one each."""
+
+Unit = tuple[Sequence[Hashable], int]
+"""What people answered to one thing, one answer each, and how many such things there are in a row."""
 
 SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("label", pa.string())]))
 
@@ -26,8 +32,15 @@ class Kind:
     """What the answers of several annotators come to; None when they are split evenly."""
     level: str | None
     """How agreement is measured, see `agreement.measure`; None where alpha has no meaning."""
-    key: Callable[[Any], Hashable] = lambda value: value
-    """An answer as a value that can be counted."""
+    units: Callable[[Sequence[Answered]], Iterator[Unit]]
+    """What agreement is measured on; fails with a DataError that says why where it cannot be told."""
+    unit: str = "rows"
+    """What these are called."""
+
+
+def whole(rows: Sequence[Answered], key: Callable[[Any], Hashable] = lambda value: value) -> Iterator[Unit]:
+    """Every row is one unit; `key` makes an answer a value that can be counted."""
+    return (([key(answer) for answer in answers], 1) for _, answers in rows)
 
 
 def most(answers: Sequence[Any]) -> Any:
@@ -48,9 +61,9 @@ def more_than_half(answers: Sequence[Sequence[Any]]) -> list[Any] | None:
     return None if not kept and all(answers) else kept
 
 
-CHOICE = Kind(pa.string(), most, "nominal")
-CHOICES = Kind(pa.list_(pa.string()), more_than_half, "masi", frozenset)
-RATING = Kind(pa.int64(), median_low, "ordinal")
-NUMBER = Kind(pa.float64(), median_low, "interval")
-TEXT = Kind(pa.string(), most, None)
-SPAN_LIST = Kind(SPANS, more_than_half, None)
+CHOICE = Kind(pa.string(), most, "nominal", whole)
+CHOICES = Kind(pa.list_(pa.string()), more_than_half, "masi", partial(whole, key=frozenset))
+RATING = Kind(pa.int64(), median_low, "ordinal", whole)
+NUMBER = Kind(pa.float64(), median_low, "interval", whole)
+TEXT = Kind(pa.string(), most, None, whole)
+SPAN_LIST = Kind(SPANS, spans.majority, "nominal", spans.units, "characters")

@@ -14,6 +14,7 @@ from typing import Any
 
 from luthier.data.exchange import kinds
 from luthier.data.exchange.kinds import Kind
+from luthier.data.exchange.spans import Span
 from luthier.data.exchange.votes import Answer, Contents, Item, Rows, settle
 from luthier.errors import DataError
 
@@ -39,7 +40,7 @@ def _choices(regions: Sequence[Region]) -> list[str]:
     return list(dict.fromkeys(str(choice) for region in regions for choice in region["choices"]))
 
 
-def _spans(regions: Sequence[Region]) -> list[kinds.Span]:
+def _spans(regions: Sequence[Region]) -> list[Span]:
     return [
         {"start": region["start"], "end": region["end"], "label": str(label)}
         for region in regions
@@ -91,7 +92,8 @@ def is_flat(names: Iterable[str]) -> bool:
 def read_tasks(rows: Rows, name: str, annotators: str) -> Contents:
     """The JSON export: a row a task, in the order of the file.
 
-    Where rows have several choices, an annotation that was submitted empty says that none fits; elsewhere it says nothing.
+    Where rows have several choices, an annotation that was submitted empty says that none fits; where they have spans, one without
+    any says that there are none; elsewhere it says nothing.
 
     Args:
         rows: gives the tasks.
@@ -160,14 +162,23 @@ def _annotator(annotation: Mapping[str, Any]) -> str:
 def _answered(annotation: Mapping[str, Any], where: str, odd: Counter[str]) -> dict[str, Any]:
     """What an annotation says, by the name of its control (`from_name`)."""
     regions: dict[str, list[Region]] = defaultdict(list)
-    for result in annotation.get("result") or []:
-        if not isinstance(result, dict) or not isinstance(result.get("value", {}), dict):
+    results = annotation.get("result") or []
+    for result in results if isinstance(results, list) else [results]:
+        if not _is_result(result):
             raise DataError(
                 f"{where}: a result of an annotation is {json.dumps(result)[:60]}; expected an object with `value`."
             )
         if "from_name" in result:  # relations between regions have none
             regions[result["from_name"]].append(result.get("value", {}))
     return {name: value for name, values in regions.items() if (value := _value(values, odd)) is not None}
+
+
+def _is_result(result: Any) -> bool:
+    return (
+        isinstance(result, dict)
+        and isinstance(result.get("value", {}), dict)
+        and isinstance(result.get("from_name", ""), str)
+    )
 
 
 def _value(regions: Sequence[Region], odd: Counter[str]) -> tuple[Kind, Any] | None:
@@ -250,9 +261,10 @@ def _at_most_one(items: Sequence[Item], column: str) -> bool:
 def _plain(item: Item, found: Mapping[str, Kind], single: Sequence[str], odd: Counter[str]) -> Item:
     """The item with bare values: of a column with at most one choice that choice, no list."""
     nothing: dict[str, Any] = {column: [] for column, kind in found.items() if kind is kinds.CHOICES}
+    unmarked: dict[str, Any] = {column: [] for column, kind in found.items() if kind is kinds.SPAN_LIST}
     answers = []
     for answer in item.answers:
-        values = {} if answer.values else dict(nothing)
+        values = dict(unmarked) if answer.values else nothing | unmarked
         for column, (kind, value) in answer.values.items():
             if column in single and kind is kinds.CHOICES:
                 values[column] = next(iter(value), None)

@@ -12,6 +12,7 @@ from typing import Any
 
 from luthier.data.exchange import kinds
 from luthier.data.exchange.kinds import Kind
+from luthier.data.exchange.spans import Span
 from luthier.data.exchange.votes import Answer, Contents, Item, Rows, settle
 from luthier.errors import DataError
 
@@ -40,7 +41,7 @@ def read(rows: Rows, name: str, annotators: str) -> Contents:
         annotators: `majority` or `all`, see `votes.settle`.
 
     Raises:
-        DataError: a line without an answer, or with one that Prodigy does not know.
+        DataError: a line without an answer, or with one or with spans that Prodigy does not write.
     """
     tasks: dict[str, list[Record]] = defaultdict(list)
     labels: Counter[str] = Counter()
@@ -59,6 +60,15 @@ def _check(row: Record, where: str) -> None:
     if row.get("answer") not in ANSWERS:
         raise DataError(
             f"{where}: `answer` is {row.get('answer')!r}; Prodigy writes {', '.join(ANSWERS)}. Export with `prodigy db-out`."
+        )
+    if not isinstance(row.get("label", ""), str) or not isinstance(row.get("accept", []), list):
+        raise DataError(
+            f"{where}: `label` is {row.get('label')!r} and `accept` is {row.get('accept')!r}; Prodigy writes a name and a list of names."
+        )
+    marked = row.get("spans", [])
+    if not isinstance(marked, list) or not all(map(_is_span, marked)):
+        raise DataError(
+            f'{where}: `spans` is {json.dumps(marked)[:60]}; expected a list of {{"start": 0, "end": 5, "label": "..."}}, in characters.'
         )
 
 
@@ -91,7 +101,7 @@ def _values(records: Sequence[Record], only: str | None) -> Iterator[tuple[str, 
 
 def _chosen(records: Sequence[Record], only: str | None) -> list[str] | None:
     """The last choice that was made; a rejected one says that the row is no good."""
-    made = [record["accept"] for record in records if record["answer"] == "accept"]
+    made = [record.get("accept", []) for record in records if record["answer"] == "accept"]
     return list(map(str, made[-1])) if made else None
 
 
@@ -103,11 +113,15 @@ def _judged(records: Sequence[Record], only: str | None) -> list[str] | None:
     return accepted if accepted or "reject" in last.values() else None
 
 
-def _marked(records: Sequence[Record], only: str | None) -> list[kinds.Span] | None:
+def _marked(records: Sequence[Record], only: str | None) -> list[Span] | None:
     made = [record["spans"] for record in records if record["answer"] == "accept"]
     if not made:
         return None
     return [{"start": span["start"], "end": span["end"], "label": str(span.get("label"))} for span in made[-1]]
+
+
+def _is_span(span: Any) -> bool:
+    return isinstance(span, dict) and all(isinstance(span.get(key), int) for key in ("start", "end"))
 
 
 Reader = Callable[[Sequence[Record], str | None], Any]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 from luthier.folder import RunFolder
@@ -24,6 +25,7 @@ class Question:
     row: int
     """Its number there, counted from 1."""
     text: str
+    """What stands in it, or where the file with it lies."""
     given: Sequence[str]
     """Its labels now: one, or any number where rows have several."""
     suggested: Sequence[str]
@@ -48,6 +50,8 @@ class Form:
     """Whether a row may have several labels."""
     version: str
     """Which model made the suggestions."""
+    medium: str = "text"
+    """What a row is, a key of `SHOWN`."""
 
 
 def names(value: Any) -> list[str]:
@@ -58,11 +62,18 @@ def names(value: Any) -> list[str]:
     return [str(one) for one in value] if several else [str(value)]
 
 
+SHOWN = {"text": ("Text", "text"), "image": ("Image", "image"), "audio": ("Audio", "audio")}
+"""Label Studio's tag that shows a row, and the field of the task that it shows."""
+SERVED = "/data/local-files/?d="
+"""Where Label Studio serves files, behind which stands the path from its root (https://labelstud.io/guide/storage#Local-storage)."""
+
+
 def label_studio_config(form: Form) -> str:
     """The labelling configuration that the tasks fit (https://labelstud.io/tags/choices)."""
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Header", value="$reason")
-    ElementTree.SubElement(view, "Text", name=OBJECT, value="$text")
+    tag, field = SHOWN[form.medium]
+    ElementTree.SubElement(view, tag, name=OBJECT, value=f"${field}")
     answer = "multiple" if form.several else "single"
     choices = ElementTree.SubElement(view, "Choices", name=CONTROL, toName=OBJECT, choice=answer, showInline="true")
     for label in form.labels:
@@ -85,7 +96,9 @@ def label_studio_task(question: Question, form: Form) -> dict[str, Any]:
         "score": question.score,
         "result": [chosen] if question.suggested else [],
     }
-    return {"data": {"text": question.text, **question.place}, "predictions": [prediction]}
+    field = SHOWN[form.medium][1]
+    served = {} if field == "text" else {field: SERVED + quote(question.text.lstrip("/"))}
+    return {"data": {"text": question.text, **served, **question.place}, "predictions": [prediction]}
 
 
 def prodigy_task(question: Question, form: Form) -> dict[str, Any]:
@@ -120,6 +133,8 @@ class Tool:
     """Tasks, form, file -> the files written."""
     next_step: str
     """What to do with the files."""
+    media_step: str
+    """What more to do where rows are images or recordings; empty where the tool cannot show files by their paths."""
 
 
 TOOLS: Mapping[str, Tool] = {
@@ -127,10 +142,13 @@ TOOLS: Mapping[str, Tool] = {
         ".json",
         _write_label_studio,
         "Make a project with the labelling configuration of the .xml file, import the .json file, and export as JSON when done.",
+        "Start it with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/, and add the folder of "
+        "the files as a local storage of the project.",
     ),
     "prodigy": Tool(
         ".jsonl",
         _write_prodigy,
         "Run `prodigy mark DATASET FILE --view-id choice`, and `prodigy db-out DATASET > answers.jsonl` when done.",
+        "",
     ),
 }

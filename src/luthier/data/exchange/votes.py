@@ -131,36 +131,44 @@ def _listed(rows: Sequence[int]) -> dict[str, Any]:
     return {"rows": len(rows), "examples": list(rows[:SHOWN])}
 
 
-def _agreement(items: Sequence[Item], kinds: Mapping[str, Kind]) -> tuple[dict[str, Any], str | None]:
-    """Alpha by column, or why it could not be measured."""
+def _agreement(items: Sequence[Item], kinds: Mapping[str, Kind]) -> tuple[dict[str, Any], list[str]]:
+    """Alpha by column, and why it could not be measured."""
     found: dict[str, Any] = {}
+    missing: list[str] = []
     for column, kind in kinds.items():
         if kind.level is None:
             continue
-        answers = [list(map(kind.key, _everyone(item.answers, column))) for item in items]
+        rows = [(item.inputs, list(_everyone(item.answers, column))) for item in items]
         try:
-            one = agreement.measure(answers, kind.level)
-        except ExtraError as missing:
-            return {}, str(missing)
+            units = list(kind.units(rows))
+            one = agreement.measure([unit for unit, _ in units], kind.level, [times for _, times in units])
+        except (ExtraError, DataError) as reason:
+            missing.append(f"agreement on {column!r} was not measured. {reason}")
+            continue
         if one is not None:
-            found[column] = {"alpha": one.alpha, "level": one.level, "rows": one.units}
-    return found, None
+            several = sum(len(answers) > 1 for _, answers in rows)
+            found[column] = {"alpha": one.alpha, "level": one.level, "rows": several, kind.unit: one.units}
+    return found, missing
 
 
 def _everyone(answers: Iterable[Answer], column: str) -> Iterator[Any]:
     return (answer.values[column] for answer in answers if answer.values.get(column) is not None)
 
 
-def _notes(name: str, facts: Mapping[str, Any], missing: str | None, annotators: str) -> Iterator[str]:
+def _notes(name: str, facts: Mapping[str, Any], missing: Sequence[str], annotators: str) -> Iterator[str]:
     absent = facts["without_answer"]["rows"]
     if absent or facts["skipped"]:
         yield f"{name}: {absent:,} of {facts['items']:,} rows have no annotation; {facts['skipped']:,} annotations were skipped."
     for column, one in facts["agreement"].items():
         alpha = "is not defined, as all say the same" if one["alpha"] is None else f"{one['alpha']:.3f}"
-        yield f"{name}: agreement on {column!r} over {one['rows']:,} rows, Krippendorff's alpha ({one['level']}): {alpha}."
-    if missing:
-        yield f"{name}: agreement was not measured. {missing}"
+        yield f"{name}: agreement on {column!r} over {_measured_on(one)}, Krippendorff's alpha ({one['level']}): {alpha}."
+    yield from (f"{name}: {reason}" for reason in missing)
     tied = facts["ties"]
     if tied["rows"] and annotators == "majority":
         first = ", ".join(map(str, tied["examples"][:5]))
         yield f"{name}: annotators are split evenly on {tied['rows']:,} rows, which have no label therefore: row {first}."
+
+
+def _measured_on(one: Mapping[str, Any]) -> str:
+    rows = f"{one['rows']:,} rows"
+    return f"{one['characters']:,} characters of {rows}" if "characters" in one else rows

@@ -23,7 +23,7 @@ from luthier.errors import DataError
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["MEDIA", "Look", "Medium", "opened", "recognise", "sample", "shown"]
+__all__ = ["MEDIA", "Look", "Medium", "opened", "path_of", "recognise", "sample", "shown"]
 
 SAMPLE = 200
 """Cells that tell what a column holds, spread evenly over those that are not empty."""

@@ -33,7 +33,7 @@ format: install  ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 test: install  ## the test suite, under 15 minutes on 2 cores
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
 
 test-all: install  ## the slow tests too
 	$(BIN)/pytest
@@ -44,8 +44,9 @@ bench: install  ## measure against transformers.Trainer; writes benchmarks/RESUL
 bench-methods: install  ## measure what the methods cost; writes benchmarks/METHODS.md
 	$(BIN)/python benchmarks/train_methods.py
 
-docs: install  ## write docs/recipe.md anew from the schema
+docs: install  ## write the generated pages anew: docs/recipe.md, and what works on what, which takes a quarter of an hour
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/grid.py
 
 clean:  ## remove the environment and all caches of the project
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache

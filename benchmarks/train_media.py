@@ -215,7 +215,8 @@ def trainer(job: Job) -> dict[str, float]:
     from transformers import Trainer, TrainingArguments
 
     rows = rows_of(job)
-    SETS[job["what"]](job, {name: part[:4] for name, part in rows.items()})  # imports everything, as luthier's first run does
+    few = {name: part[:4] for name, part in rows.items()}
+    SETS[job["what"]](job, few)  # imports everything, as luthier's first run does
     start = time.perf_counter()
     data, collate, model = SETS[job["what"]](job, rows)
     if job["method"] == "head":

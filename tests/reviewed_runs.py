@@ -50,7 +50,9 @@ def folder_of_run(
     YAML().dump({"task": "classify", "model": "m", "data": data}, run / "recipe.yaml")
     kind = "multilabel" if several else "multiclass"
     facts = {"files": {"all": [str(file)]}, "held_out": "test", "target": {"labels": names, "kind": kind}}
-    (run / "data.json").write_text(json.dumps(facts | {"columns": data["columns"] | {"medium": "text", "kind": "single"}}))
+    (run / "data.json").write_text(
+        json.dumps(facts | {"columns": data["columns"] | {"medium": "text", "kind": "single"}})
+    )
     texts = next(iter(source.read(Data(files=str(file))).splits.values()))["review"]
     pd.DataFrame(
         {

@@ -130,7 +130,8 @@ def test_version(luthier) -> None:
         ),
         (
             ("predict", "runs/none"),
-            'error: Give rows or a file: luthier predict RUN "a text" (or photo.jpg), or luthier predict RUN --file new.csv --output out.csv\n',
+            'error: Give rows or a file: luthier predict RUN "a text" (or photo.jpg), or luthier predict RUN --file new.csv '
+            "--output out.csv\n",
         ),
         (
             ("train", "none.yaml", "--resume", "--restart"),

@@ -210,6 +210,9 @@ def _audio(asked: Asked) -> Entrance:
     return Entrance(replace(context, positions=modality.positions), modality)
 
 
+ROWS = {"image": "images", "audio": "recordings"}
+
+
 def _perceiving(asked: Asked, medium: str) -> Context:
     """The context of a network that reads no text.
 
@@ -219,7 +222,7 @@ def _perceiving(asked: Asked, medium: str) -> Context:
     """
     speaking = [method.name for method in asked.methods if method.tokens or method.words]
     if speaking:
-        raise RecipeError(f"method {speaking[0]} puts tokens beside a text, and these rows are {medium}s.")
+        raise RecipeError(f"method {speaking[0]} puts tokens beside a text, and these rows are {ROWS[medium]}.")
     head = asked.head or medium
     architecture(asked.base, head)
     return Context(None, asked.labels, head)

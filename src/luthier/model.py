@@ -52,6 +52,8 @@ class Model:
     @torch.inference_mode()
     def score(self, rows: Sequence[Any]) -> PerRow:
         """Scores of `Target.scores`, in the order of the rows."""
+        if not rows:
+            return []
         encoded = self.modality.encode(rows)
         found = []
         for group in sorted_groups(np.asarray(encoded.lengths), self.objective.tokens_per_call or TOKENS_PER_CALL):

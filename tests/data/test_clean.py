@@ -33,7 +33,9 @@ def test_reasons() -> None:
 
 
 def test_clean_rows_pass_and_error_does_not_mind_them() -> None:
-    kept, bad = clean.find(clean.without_text(datasets.Dataset.from_dict({"t": ["a", "b"]}), "t"), [0, []], "train", "error")
+    kept, bad = clean.find(
+        clean.without_text(datasets.Dataset.from_dict({"t": ["a", "b"]}), "t"), [0, []], "train", "error"
+    )
     assert (kept.tolist(), bad) == ([0, 1], [])
     assert kept.dtype == np.int64
 

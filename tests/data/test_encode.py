@@ -45,7 +45,9 @@ def tokenizer(tiny_bert: Path) -> Any:
 
 def rows_of(tokenizer: Any, texts: Sequence[str] = TEXTS, limit: int = 6, fingerprint: str = "f") -> Rows:
     table = datasets.Dataset.from_dict({"text": list(texts), "other": list(range(len(texts)))})
-    return encode(table, ["text"], np.arange(len(texts)), np.arange(len(texts)), Counting(tokenizer, limit), fingerprint)
+    return encode(
+        table, ["text"], np.arange(len(texts)), np.arange(len(texts)), Counting(tokenizer, limit), fingerprint
+    )
 
 
 def test_rows_are_those_of_the_tokenizer(tokenizer: Any) -> None:

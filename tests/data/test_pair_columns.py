@@ -76,10 +76,9 @@ def test_columns_that_cannot_be_pairs(given: Columns, said: str) -> None:
     assert str(refused.value).startswith(said)
 
 
-@pytest.mark.parametrize("wanted", ["tags", "texts"])
-def test_tasks_that_read_one_input_take_no_second(wanted: Any) -> None:
+def test_tagging_reads_one_input_and_takes_no_second() -> None:
     with pytest.raises(DataError) as refused:
-        infer(Columns(text="a", pair="b"), wanted, a=[["x"]], b=OTHER[:1], label=[["y"]])
+        infer(Columns(text="a", pair="b"), "tags", a=[["x"]], b=OTHER[:1], label=[["y"]])
     assert str(refused.value) == (
         "data.columns.pair names a second text, and this task reads one input a row: leave it out."
     )

@@ -70,9 +70,7 @@ def test_the_order_of_rows_changes_nothing(made: Any, scorer: Scorer) -> None:
     np.testing.assert_allclose(other.per_row, rows.per_row[order], atol=1e-6)
     assert other.loss == pytest.approx(rows.loss, abs=1e-6)
     figures = ready.data.target.judge.metrics(job.feed.targets, rows.per_row)
-    assert ready.data.target.judge.metrics(job.feed.targets[order], other.per_row) == pytest.approx(
-        figures, abs=1e-6
-    )
+    assert ready.data.target.judge.metrics(job.feed.targets[order], other.per_row) == pytest.approx(figures, abs=1e-6)
 
 
 def test_training_mode_and_random_numbers_stay_as_they_were(made: Any, scorer: Scorer) -> None:

@@ -223,13 +223,15 @@ def test_a_model_that_brings_its_own_code(broken: Path) -> None:
 def test_an_architecture_without_a_classification_head(tmp_path: Path) -> None:
     transformers.ViTConfig(hidden_size=8).save_pretrained(tmp_path)
     assert refusal(tmp_path, architecture) == (
-        "cannot be used here: its architecture, vit, has no head for this task in transformers."
+        "cannot be used here: its architecture, vit, has no head for this task in transformers; it must be "
+        "one that reads text."
     )
 
 
 def test_a_real_audio_model(assets: Path) -> None:
     assert refusal(assets / "models" / "whisper-tiny-en-encoder", architecture) == (
-        "cannot be used here: its architecture, whisper, has no head for this task in transformers."
+        "cannot be used here: its architecture, whisper, has no head for this task in transformers; it must be "
+        "one that reads text."
     )
 
 
@@ -255,7 +257,7 @@ def test_the_head_that_predicts_words_is_that_of_plain_transformers(
     shutil.copytree(tiny(family), tmp_path, dirs_exist_ok=True)
     plain = kind.from_config(AutoConfig.from_pretrained(tmp_path)).eval()
     plain.save_pretrained(tmp_path)
-    opened = open_model(find(str(tmp_path)), LABELS, 0, words=True)
+    opened = open_model(find(str(tmp_path)), LABELS, 0, head="words")
     assert type(opened.model) is type(plain)
     assert opened.new == opened.notes == ()
     assert torch.allclose(opened.model.eval()(**BATCH).logits, plain(**BATCH).logits, atol=1e-6)
@@ -263,7 +265,7 @@ def test_the_head_that_predicts_words_is_that_of_plain_transformers(
 
 
 def test_a_checkpoint_with_part_of_the_head_that_predicts_words_is_taken_and_said(tiny: Callable[[str], Path]) -> None:
-    opened = open_model(find(str(tiny("bert"))), LABELS, 0, words=True)
+    opened = open_model(find(str(tiny("bert"))), LABELS, 0, head="words")
     assert all(name.startswith("cls.predictions.") for name in opened.new)
     assert opened.notes == (
         f"The head that predicts words is not in the checkpoint of {tiny('bert')}: 6 of its parameters, such as "
@@ -273,7 +275,7 @@ def test_a_checkpoint_with_part_of_the_head_that_predicts_words_is_taken_and_sai
 
 
 def test_a_checkpoint_without_the_head_that_predicts_words(tiny: Callable[[str], Path]) -> None:
-    assert refusal(tiny("llama"), lambda base: open_model(base, LABELS, 0, words=True)) == (
+    assert refusal(tiny("llama"), lambda base: open_model(base, LABELS, 0, head="words")) == (
         "cannot be used here: the head that predicts words is not in its checkpoint, so method cloze has nothing to read the answer from. "
         "Take a checkpoint with it, or another method."
     )
@@ -281,13 +283,13 @@ def test_a_checkpoint_without_the_head_that_predicts_words(tiny: Callable[[str],
 
 def test_an_encoder_with_a_decoder_predicts_no_words_here(tmp_path: Path) -> None:
     transformers.T5Config(d_model=8).save_pretrained(tmp_path)
-    assert refusal(tmp_path, lambda base: architecture(base, words=True)) == (
+    assert refusal(tmp_path, lambda base: architecture(base, head="words")) == (
         "cannot be used here: method cloze needs an encoder or a decoder that predicts words, and t5 is neither."
     )
 
 
 def test_a_real_head_that_predicts_words(assets: Path) -> None:
     folder = assets / "models" / "stories260k"
-    opened = open_model(find(str(folder)), LABELS, 0, words=True)
+    opened = open_model(find(str(folder)), LABELS, 0, head="words")
     assert opened.new == opened.notes == ()
     assert isinstance(opened.model, transformers.LlamaForCausalLM)

@@ -164,7 +164,9 @@ def test_of_equal_values_the_lower_loss_is_the_best_and_training_goes_on(make: A
 
 def test_min_delta_is_the_least_improvement_that_counts(make: Any) -> None:
     job, state = make(epochs=6, early_stopping={"patience": 2, "min_delta": 0.05}), State()
-    fit(job, state, [Validate(Script("f1_macro", [0.5, 0.54, 0.56, 0.58, 0.6, 0.7]), job.settings, None, silent, JUDGE)])
+    fit(
+        job, state, [Validate(Script("f1_macro", [0.5, 0.54, 0.56, 0.58, 0.6, 0.7]), job.settings, None, silent, JUDGE)]
+    )
     assert (state.step, state.best_step) == (5 * 6, 3 * 6)
 
 

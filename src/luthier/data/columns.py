@@ -127,8 +127,7 @@ def _decoded(dataset: datasets.Dataset, given: Columns) -> dict[str, str]:
     if given.input:
         medium, columns = given.input
         return dict.fromkeys(columns, medium) if medium in media.MEDIA else {}
-    kinds = {name: media.recognise(dataset, name) for name in dataset.column_names}
-    return {name: kind for name, kind in kinds.items() if kind}
+    return media.held(dataset)
 
 
 def _media(decoded: Mapping[str, str], given: Columns) -> tuple[str, str, str]:

@@ -132,6 +132,12 @@ def _single(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
 
 
 def _list(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    for items in _tags(dataset, found):
+        yield None if items is None else _several(iter(items))
+
+
+def _tags(dataset: datasets.Dataset, found: Found) -> Iterator[list[Any] | None]:
+    """The items of each list, in their order."""
     column = _only(found)
     feature = dataset.features[column]
     inner = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else None
@@ -139,7 +145,7 @@ def _list(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
     for table in scan(dataset, column):
         for value in table[column].to_pylist():
             items = _parsed(value, column) if isinstance(value, str) else value
-            yield None if items is None else _several(map(read, items))
+            yield None if items is None else [read(one) for one in items]
 
 
 def _separated(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
@@ -183,16 +189,6 @@ def _texts(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
     from luthier.data.dialogues import last_answers
 
     return last_answers(values(dataset, found.encoded))
-
-
-def _tags(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
-    column = _only(found)
-    feature = dataset.features[column]
-    inner = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else None
-    read = _named(inner) if isinstance(inner, datasets.ClassLabel) else _plain
-    for table in scan(dataset, column):
-        for value in table[column].to_pylist():
-            yield None if value is None else [read(one) for one in value]
 
 
 READERS: dict[Kind, Callable[[datasets.Dataset, Found], Iterator[Any]]] = {

@@ -90,7 +90,9 @@ def _check_columns(splits: Mapping[str, datasets.Dataset], found: Found) -> None
 
 def as_read(rows: datasets.Dataset) -> datasets.Dataset:
     """Rows without the columns that looking has added."""
-    return rows.remove_columns([name for name in (CONTENT, LOOK, WRITTEN, ASKED, TOGETHER) if name in rows.column_names])
+    return rows.remove_columns(
+        [name for name in (CONTENT, LOOK, WRITTEN, ASKED, TOGETHER) if name in rows.column_names]
+    )
 
 
 def shown(rows: datasets.Dataset, found: Found) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +12,9 @@ from transformers import PreTrainedTokenizerBase
 from luthier.data.batches import padded
 from luthier.data.token_rows import spaced
 from luthier.errors import DataError, RecipeError
-from luthier.modalities import Encoded, Modality
+from luthier.modalities import Encoded
 from luthier.modalities.template import surroundings
-from luthier.modalities.text import Text
+from luthier.modalities.tokenised import Tokenised
 from luthier.objectives.tokens import CUT
 
 Pieces = tuple[int, ...]
@@ -31,7 +30,7 @@ Only so does every kind of tokenizer say what a word is inside a row: byte-level
 space, and SentencePiece puts a space before whatever begins."""
 
 
-class Tokens(Modality):
+class Tokens(Tokenised):
     """Rows of words (for Chinese: of characters) as token ids: those of the row as a text, but no piece belongs to two words.
 
     Where the tokenizer splits at spaces these are the ids that transformers gives with `is_split_into_words`. Rows that are written
@@ -47,13 +46,10 @@ class Tokens(Modality):
         RecipeError: the limit leaves no room for a word.
     """
 
-    unit = "tokens"
-
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None, positions: int | None = None
     ) -> None:
-        self.tokenizer = tokenizer
-        self._text = Text(tokenizer, max_length, positions)
+        super().__init__(tokenizer, max_length, positions)
         self._before, self._after = surroundings(tokenizer)
         self._room = self.limit - len(self._before) - len(self._after)
         if self._room < 1:
@@ -63,14 +59,9 @@ class Tokens(Modality):
             )
 
     @property
-    def limit(self) -> int:
-        """Tokens of the longest row that is kept whole."""
-        return self._text.limit
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of what decides on the ids of a text, and of how words are put together."""
-        return hashlib.sha256(f"words|{BEFORE}|{self._text.fingerprint}".encode()).hexdigest()
+    def settings(self) -> str:
+        """How words are put together."""
+        return f"words|{BEFORE}"
 
     def given(self, value: Any) -> list[str]:
         """A list of words as it is; of a text the words between spaces or, where it is written without them, its characters.
@@ -102,14 +93,6 @@ class Tokens(Modality):
         for number, places in enumerate(columns["target_places"]):
             rows[number] = places
         return self._text.collate(columns) | {"target_places": torch.from_numpy(padded(rows))}
-
-    def unknown(self, columns: Mapping[str, Sequence[Any]]) -> float:
-        """Share of tokens that stand for what is not in the vocabulary."""
-        return self._text.unknown(columns)
-
-    def save(self, folder: str) -> None:
-        """Write the tokenizer's files; with `truncation=True` it cuts where `encode` does."""
-        self._text.save(folder)
 
     def _row(self, words: Sequence[Pieces]) -> tuple[list[int], list[int], int]:
         """Ids, places, and how many ids the words would have uncut."""

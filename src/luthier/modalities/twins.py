@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
-from luthier.modalities import Encoded, Modality
-from luthier.modalities.pair import pair_given, two_texts
-from luthier.modalities.text import Text
+from luthier.modalities import Encoded
+from luthier.modalities.tokenised import TwoTexts
 
 FIRST, SECOND = "first_ids", "second_ids"
 MODULES = (("", "sentence_transformers.models.Transformer"), ("1_Pooling", "sentence_transformers.models.Pooling"))
 """Parts of a model of the sentence-transformers library, and the folders of their settings."""
 
 
-class Twins(Modality):
+class Twins(TwoTexts):
     """Rows of two texts, each encoded as if it stood alone.
 
     Args:
@@ -29,34 +26,10 @@ class Twins(Modality):
         positions: rows of the model's position table, where it has one.
     """
 
-    unit = "tokens"
-
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None, positions: int | None = None
-    ) -> None:
-        self._text = Text(tokenizer, max_length, positions)
-
     @property
-    def limit(self) -> int:
-        """Tokens of the longest text that is kept whole; a row has two of them."""
-        return self._text.limit
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of what decides on the ids of a text."""
-        return hashlib.sha256(f"twins|{self._text.fingerprint}".encode()).hexdigest()
-
-    def given(self, value: Any) -> tuple[str, str]:
-        """A tuple or list of two texts.
-
-        Raises:
-            DataError: it is something else.
-        """
-        return pair_given(value)
-
-    def rows(self, given: Any) -> list[Any]:
-        """Two texts are one row, and a list of pairs many."""
-        return [given] if two_texts(given) else super().rows(given)
+    def settings(self) -> str:
+        """That each text stands alone; `limit` is of each."""
+        return "twins"
 
     def encode(self, values: Sequence[tuple[str, str]]) -> Encoded:
         """Token ids of both texts, each cut to `limit`; lengths are those of both together."""
@@ -79,7 +52,7 @@ class Twins(Modality):
 
     def save(self, folder: str) -> None:
         """Write the tokenizer's files, and beside a whole model what makes it one of the sentence-transformers library."""
-        self._text.save(folder)
+        super().save(folder)
         place = Path(folder)
         if (place / "config.json").is_file() and any(place.glob("model*.safetensors")):
             for name, content in self._sentence_transformer(place).items():

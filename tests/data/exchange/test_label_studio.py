@@ -90,7 +90,9 @@ def test_without_the_package_agreement_is_left_out_and_said(tmp_path: Path, monk
     monkeypatch.setitem(sys.modules, "krippendorff", None)
     table = export(tmp_path, *THREE)
     assert table.facts["agreement"] == {}
-    assert any("agreement on 'sentiment' was not measured" in note and "luthier[exchange]" in note for note in table.notes)
+    assert any(
+        "agreement on 'sentiment' was not measured" in note and "luthier[exchange]" in note for note in table.notes
+    )
 
 
 def test_several_choices_become_lists_and_more_than_half_keeps_a_label(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from luthier.errors import DataError
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["MEDIA", "Look", "Medium", "opened", "path_of", "recognise", "sample", "shown"]
+__all__ = ["MEDIA", "Look", "Medium", "held", "opened", "path_of", "recognise", "sample", "shown"]
 
 SAMPLE = 200
 """Cells that tell what a column holds, spread evenly over those that are not empty."""
@@ -119,8 +119,26 @@ def recognise(dataset: datasets.Dataset, column: str) -> str | None:
     if declared or not (_is_stored(feature) or is_text(arrow_type(dataset, column))):
         return declared
     values = sample(dataset, column)
-    held = {name: sum(_is_of(medium, value) for value in values) for name, medium in MEDIA.items()}
-    return next((name for name, count in held.items() if values and count >= MOST * len(values)), None)
+    counts = {name: sum(_is_of(medium, value) for value in values) for name, medium in MEDIA.items()}
+    return next((name for name, count in counts.items() if values and count >= MOST * len(values)), None)
+
+
+def held(dataset: datasets.Dataset) -> dict[str, str]:
+    """The columns that hold a medium, and which. One look at some rows leaves out most columns of a wide table."""
+    rows = np.unique(np.linspace(0, len(dataset) - 1, min(SAMPLE, len(dataset))).astype(int))
+    some = dataset.with_format("arrow")[rows.tolist()]
+    endings = tuple(ending for medium in MEDIA.values() for ending in medium.endings)
+    features = dataset.features  # a copy of all at each call
+    likely = [name for name in dataset.column_names if _may_hold(features[name], some[name], endings)]
+    kinds = {name: recognise(dataset, name) for name in likely}
+    return {name: kind for name, kind in kinds.items() if kind}
+
+
+def _may_hold(feature: Any, cells: Any, endings: tuple[str, ...]) -> bool:
+    if _is_stored(feature) or type(feature) in _declared():
+        return True
+    texts = cells.to_pylist() if is_text(cells.type) else []
+    return any(text and text.strip().lower().endswith(endings) for text in texts)
 
 
 def _declared() -> dict[type, str]:

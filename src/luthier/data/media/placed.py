@@ -10,7 +10,7 @@ import datasets
 import pyarrow as pa
 
 from luthier.data.labels import arrow_type, is_text
-from luthier.data.media import recognise, sample
+from luthier.data.media import held, sample
 from luthier.data.media.stored import is_missing
 from luthier.data.tables import cached, key_of, scan
 
@@ -20,17 +20,14 @@ def placed(rows: datasets.Dataset, file: Path) -> datasets.Dataset:
 
     Only columns that hold such paths change, and only where some of the files are there.
     """
-    found = {column: _base(rows, column, file) for column in rows.column_names if _holds_paths(rows, column)}
+    written = [column for column in held(rows) if is_text(arrow_type(rows, column))]
+    found = {column: _base(rows, column, file) for column in written}
     bases = {column: base for column, base in found.items() if base}
     if not bases:
         return rows
     before = [Path(part["filename"]).name for part in rows.cache_files]
     key = key_of(file, "placed", before, {column: str(base) for column, base in bases.items()})
     return cached(key, f"finding the files of {file.name}", lambda: _batches(rows, bases))
-
-
-def _holds_paths(rows: datasets.Dataset, column: str) -> bool:
-    return is_text(arrow_type(rows, column)) and recognise(rows, column) is not None
 
 
 def _base(rows: datasets.Dataset, column: str, file: Path) -> Path | None:

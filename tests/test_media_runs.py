@@ -136,7 +136,7 @@ def test_a_copy_of_an_image_is_a_duplicate_and_a_leak(tmp_path: Path) -> None:
     (test / "red" / "copy.png").write_bytes((train / "red" / "0.png").read_bytes())
     recipe = recipe_for(perceiving.network("resnet", tmp_path / "model"), train, tmp_path / "run", method="head")
     recipe["data"] = {"files": {"train": str(train), "test": str(test)}, "leakage": "error"}
-    with pytest.raises(DataError, match=r"(?s)The splits leak.*copy\.png"):
+    with pytest.raises(DataError, match=r"(?s)The splits leak.*1 of 19 test rows has the same text as a (train|validation) row"):
         luthier.train(recipe)
 
 
@@ -153,3 +153,15 @@ def test_a_model_of_another_kind_is_refused(folders: dict[str, Path], tmp_path: 
         ModelError, match=r"has no head for this task in transformers; it must be one that reads images\."
     ):
         luthier.train(recipe_for(tiny_bert, folders["image"], tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_suspect_labels_and_shift_are_looked_for_by_what_the_network_makes_of_rows(
+    name: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    medium = NETWORKS[name]
+    recipe = recipe_for(perceiving.network(name, tmp_path / "model"), folders[medium], tmp_path / "run", {"epochs": 1})
+    recipe["data"]["labels"] = "report"
+    run = luthier.train(recipe | {"method": "head"})
+    assert run.data["labels"]["action"] == "report"
+    assert "shift" in run.data

@@ -189,7 +189,7 @@ def test_metadata_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_folder_reader_of_datasets_reads_the_same(assets: Path) -> None:
-    folder = assets / "data" / "ants_bees"
+    folder = (assets / "data" / "ants_bees").resolve()  # as datasets does
     theirs = datasets.load_dataset("imagefolder", data_dir=str(folder))
     found = read(folder)
     assert found.notes == ["val is used as the validation split."]

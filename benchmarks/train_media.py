@@ -186,7 +186,7 @@ def luthier(job: Job) -> dict[str, float]:
         "method": job["method"],
         "train": {"epochs": job["epochs"], "lr": job["lr"], "precision": "fp32", "device": "cpu", "warmup": 0},
     }
-    few = {name: part[:: max(1, len(part) // 16)] for name, part in rows.items()}
+    few = {name: part[:: max(1, len(part) // 64)] for name, part in rows.items()}
     files = _written(job | {"place": f"{job['place']}/few"}, few)
     package.train(recipe | {"data": recipe["data"] | {"files": files}, "output": f"{job['place']}/few_run"})
     start = time.perf_counter()

@@ -136,7 +136,9 @@ def test_a_copy_of_an_image_is_a_duplicate_and_a_leak(tmp_path: Path) -> None:
     (test / "red" / "copy.png").write_bytes((train / "red" / "0.png").read_bytes())
     recipe = recipe_for(perceiving.network("resnet", tmp_path / "model"), train, tmp_path / "run", method="head")
     recipe["data"] = {"files": {"train": str(train), "test": str(test)}, "leakage": "error"}
-    with pytest.raises(DataError, match=r"(?s)The splits leak.*1 of 19 test rows has the same text as a (train|validation) row"):
+    with pytest.raises(
+        DataError, match=r"(?s)The splits leak.*1 of 19 test rows has the same picture as a (train|validation) row"
+    ):
         luthier.train(recipe)
 
 

@@ -40,7 +40,8 @@ def guard(tables: Mapping[str, Table], where: Found, options: Data) -> Guarded:
     """
     ordered = {name: tables[name] for name in ORDER if name in tables}
     sides = {
-        name: Side(looked.shown(table.rows, where), table.labels, table.numbers) for name, table in ordered.items()
+        name: Side(looked.shown(table.rows, where), table.labels, table.numbers, looked.what(where))
+        for name, table in ordered.items()
     }
     certificate = _certificate(ordered, sides, where, options)
     facts = {"action": options.leakage} | certificate.as_dict()

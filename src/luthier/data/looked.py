@@ -102,6 +102,14 @@ def shown(rows: datasets.Dataset, found: Found) -> list[str]:
     return [media.shown(value) for value in _places(rows, found.text)]
 
 
+WORDS = {"image": "picture", "audio": "sound"}
+
+
+def what(found: Found) -> str:
+    """What rows are, in sentences about those that repeat others."""
+    return WORDS.get(found.medium, "text")
+
+
 def alike(parts: Sequence[datasets.Dataset], found: Found, options: Data, console: Console) -> tuple[Groups, str]:
     """Groups over the rows of all parts, and why near duplicates were left out, where they were asked for."""
     if found.medium in media.MEDIA:

@@ -59,7 +59,7 @@ def settle(
         ],
         "note": note,
     }
-    return settled, changes, facts | {"sentence": _sentence(facts, WHAT.get(where.medium, "text"))}
+    return settled, changes, facts | {"sentence": _sentence(facts, looked.what(where))}
 
 
 def renumbered(codes: np.ndarray) -> np.ndarray:
@@ -99,10 +99,6 @@ def _shown(conflict: conflicts.Conflict, table: Table, where: Found) -> dict[str
         "labels": conflict.labels[:SHOWN],
         "text": looked.shown(table.rows.select([conflict.rows[0]]), where)[0][:80],
     }
-
-
-WHAT = {"image": "picture", "audio": "sound"}
-"""What rows repeat, by what they are; all others a text."""
 
 
 def _sentence(facts: Mapping[str, Any], what: str) -> str:

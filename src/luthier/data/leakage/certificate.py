@@ -28,6 +28,8 @@ class Side:
     """One value per row, a list of str for multi-label."""
     numbers: Sequence[int] | np.ndarray
     """Place of each row in its source, from 0."""
+    what: str = "text"
+    """What rows are, in sentences."""
 
 
 @dataclass(frozen=True)

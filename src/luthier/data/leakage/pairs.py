@@ -16,7 +16,7 @@ class Kind:
     """A kind of value that no two splits may share."""
 
     shares: str
-    """What a row has that the other has too."""
+    """What a row has that the other has too; `{what}` is what rows are, such as `text`."""
     meaning: str
     """What it does to the scores."""
     text: bool = False
@@ -24,8 +24,8 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "exact": Kind("the same text as", "their scores show memory", text=True),
-    "near": Kind("nearly the same text as", "their scores may show memory", text=True),
+    "exact": Kind("the same {what} as", "their scores show memory", text=True),
+    "near": Kind("nearly the same {what} as", "their scores may show memory", text=True),
     "id": Kind("the same id as", "they may be the same case"),
     "group": Kind("the same group as", "scores say nothing about new groups"),
 }
@@ -62,7 +62,7 @@ def shared(
     hit = np.isin(others, both)
     counted = hit & ~known
     remove = np.flatnonzero(np.isin(values, both))
-    sentence = _sentence(kind, name, other, int(counted.sum()), len(others), len(remove))
+    sentence = _sentence(kind, side.what, name, other, int(counted.sum()), len(others), len(remove))
     rows = np.flatnonzero(counted)[:SHOWN]
     examples = tuple(
         Example((Place.of(other, held, int(row)), Place.of(name, side, int(np.argmax(values == others[row])))))
@@ -72,13 +72,12 @@ def shared(
     return Check(kind, (name, other), int(counted.sum()), len(others), sentence, examples, removed), hit
 
 
-def _sentence(kind: str, name: str, other: str, rows: int, of: int, remove: int) -> str:
+def _sentence(kind: str, what: str, name: str, other: str, rows: int, of: int, remove: int) -> str:
+    shares = KINDS[kind].shares.format(what=what)
     if not rows:
-        return f"No {other} row has {KINDS[kind].shares} a {name} row" + (
-            ", beyond those counted already." if remove else "."
-        )
+        return f"No {other} row has {shares} a {name} row" + (", beyond those counted already." if remove else ".")
     has = "has" if rows == 1 else "have"
-    return f"{rows:,} of {of:,} {other} rows {has} {KINDS[kind].shares} a {name} row: {KINDS[kind].meaning}."
+    return f"{rows:,} of {of:,} {other} rows {has} {shares} a {name} row: {KINDS[kind].meaning}."
 
 
 def later(moments: np.ndarray, others: np.ndarray, splits: Mapping[str, Side]) -> Check:

@@ -200,7 +200,7 @@ def test_the_folder_reader_of_datasets_reads_the_same(assets: Path) -> None:
 
 
 def test_real_recordings_with_metadata(assets: Path) -> None:
-    folder = assets / "data" / "spoken_digits"
+    folder = (assets / "data" / "spoken_digits").absolute()
     found = read(folder).splits["all"]
     expected = pd.read_csv(folder / "metadata.csv", dtype=str)
     assert found["file_name"][:] == [str(folder / name) for name in expected["file_name"]]

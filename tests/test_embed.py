@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -15,7 +16,7 @@ import tiny_models
 from luthier import embed as embedding
 from luthier.data.labels import Found
 from luthier.embed import embed
-from luthier.errors import TrainError
+from luthier.errors import ModelError, TrainError
 from luthier.models.open import Base, find
 from luthier.training import keeping
 
@@ -103,3 +104,13 @@ def test_no_room_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "There is no room for the vectors of 5 rows: they take 0.6 kB, and it may use 0.0 kB of disk; they take 0.6 kB, and it may use "
         "0.0 kB of memory. Free some space, set LUTHIER_CACHE to a folder on another disk, or take fewer rows (data.rows)."
     )
+
+
+def test_a_model_that_does_not_say_how_wide_it_is() -> None:
+    config = SimpleNamespace(model_type="odd", attribute_map={})
+    config.get_text_config = lambda: config
+    with pytest.raises(
+        ModelError,
+        match=r"^A model of the kind odd does not say how wide its output is, so rows cannot become vectors with it\.$",
+    ):
+        embedding._width(config)

@@ -65,6 +65,11 @@ class Ready:
         return self.applied.model
 
     @property
+    def monitor(self) -> str:
+        """Validation metric that picks the best epoch: the recipe's, or the task's own."""
+        return self.recipe.train.monitor or self.data.target.judge.monitor
+
+    @property
     def rate(self) -> float:
         """The largest learning rate of all stages."""
         return max((rate for stage in self.applied.stages for rate in stage.rates.values()), default=0.0)
@@ -252,12 +257,11 @@ def make_job(ready: Ready, accelerator: Accelerator, console: Console | None = N
         feed=feeds["train"],
         batches=batches_of(ready.recipe, ready.data.rows["train"]),
         accelerator=accelerator,
-        settings=ready.recipe.train,
+        settings=ready.recipe.train.model_copy(update={"monitor": ready.monitor}),
         seed=ready.recipe.seed,
         stages=ready.applied.stages,
         trained=ready.applied.trained,
         held={name: feed for name, feed in feeds.items() if name in CHOSEN_ON},
-        monitor=ready.recipe.train.monitor or ready.data.target.judge.monitor,
     )
     enter(job, 0)
     return job

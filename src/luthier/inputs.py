@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -38,8 +40,6 @@ class Asked:
     """Which may add positions (prompts) or write something around the text (cloze)."""
     limit: float | None = None
     """`data.max_length`, or of audio the longest recording."""
-    head: str = ""
-    """Which head the network gets, a key of `models.heads.HEADS`; empty for that of the medium."""
     saved: bool = False
     """Whether the model is one that training has saved, and `limit` is what it was trained with."""
     wording: str | None = None
@@ -94,7 +94,7 @@ def _left(methods: Sequence[Method], positions: int | None) -> int | None:
 
 
 def _text(asked: Asked) -> Entrance:
-    head = WORDS if any(method.words for method in asked.methods) else asked.head or "text"
+    head = WORDS if any(method.words for method in asked.methods) else "text"
     readable = None if asked.saved else positions(architecture(asked.base, head))
     tokenizer = open_tokenizer(asked.base)
     context = Context(tokenizer, asked.labels, head)
@@ -104,39 +104,49 @@ def _text(asked: Asked) -> Entrance:
 def _tokens(asked: Asked) -> Entrance:
     from luthier.modalities.tokens import Tokens
 
-    written = [method.name for method in asked.methods if method.words]
-    if written:
-        raise RecipeError(f"method {written[0]} answers once for a whole text, and this task tags each of its tokens.")
-    readable = None if asked.saved else positions(architecture(asked.base, "tokens"))
-    tokenizer = open_tokenizer(asked.base)
-    left = _left(asked.methods, readable)
-    return Entrance(Context(tokenizer, asked.labels, "tokens"), Tokens(tokenizer, _whole(asked.limit), left))
+    why = "answers once for a whole text, and this task tags each of its tokens"
+    return _tokenised(asked, "tokens", why, lambda config, tokenizer: Tokens)
 
 
 def _pair(asked: Asked) -> Entrance:
     from luthier.modalities.pair import Pair
 
-    written = [method.name for method in asked.methods if method.words]
-    if written:
-        raise RecipeError(f"method {written[0]} writes its words around one text, and these rows are pairs of texts.")
-    head = asked.head or "text"
-    config = architecture(asked.base, head)
-    tokenizer = open_tokenizer(asked.base)
-    left = _left(asked.methods, None if asked.saved else positions(config))
-    typed = TYPES in tokenizer.model_input_names and has_types(config, head)
-    return Entrance(Context(tokenizer, asked.labels, head), Pair(tokenizer, _whole(asked.limit), left, typed))
+    def kind(config: Any, tokenizer: PreTrainedTokenizerBase) -> Callable[..., Modality]:
+        return partial(Pair, typed=TYPES in tokenizer.model_input_names and has_types(config, "text"))
+
+    return _tokenised(asked, "text", "writes its words around one text, and these rows are pairs of texts", kind)
 
 
 def _twins(asked: Asked) -> Entrance:
     from luthier.modalities.twins import Twins
 
-    written = [method.name for method in asked.methods if method.words]
-    if written:
-        raise RecipeError(f"method {written[0]} answers with words, and this network with a vector of each text.")
-    readable = None if asked.saved else positions(architecture(asked.base, TWIN))
-    tokenizer = open_tokenizer(asked.base)
-    left = _left(asked.methods, readable)
-    return Entrance(Context(tokenizer, asked.labels, TWIN), Twins(tokenizer, _whole(asked.limit), left))
+    why = "answers with words, and this network with a vector of each text"
+    return _tokenised(asked, TWIN, why, lambda config, tokenizer: Twins)
+
+
+def _tokenised(
+    asked: Asked, head: str, why: str, kind: Callable[[Any, PreTrainedTokenizerBase], Callable[..., Modality]]
+) -> Entrance:
+    """The entrance of rows that are not one text.
+
+    Args:
+        asked: of which model.
+        head: which head it gets.
+        why: what to say of a method that answers with words.
+        kind: of the model's configuration and tokenizer, what makes the modality of the tokenizer, a limit, and the positions that
+            are left.
+
+    Raises:
+        RecipeError: a method answers with words, or nothing is left for the rows.
+    """
+    answering = [method.name for method in asked.methods if method.words]
+    if answering:
+        raise RecipeError(f"method {answering[0]} {why}.")
+    config, tokenizer = architecture(asked.base, head), open_tokenizer(asked.base)
+    left = _left(asked.methods, None if asked.saved else positions(config))
+    return Entrance(
+        Context(tokenizer, asked.labels, head), kind(config, tokenizer)(tokenizer, _whole(asked.limit), left)
+    )
 
 
 def _prompt(asked: Asked) -> Entrance:
@@ -223,9 +233,8 @@ def _perceiving(asked: Asked, medium: str) -> Context:
     speaking = [method.name for method in asked.methods if method.tokens or method.words]
     if speaking:
         raise RecipeError(f"method {speaking[0]} puts tokens beside a text, and these rows are {ROWS[medium]}.")
-    head = asked.head or medium
-    architecture(asked.base, head)
-    return Context(None, asked.labels, head)
+    architecture(asked.base, medium)
+    return Context(None, asked.labels, medium)
 
 
 def _whole(limit: float | None) -> int | None:

@@ -81,16 +81,14 @@ def prepare(recipe: Recipe, console: Console | None = None) -> Prepared:
         guarded = guard(divided.tables, found, recipe.data)
     changes += [*more, *guarded.changes]
     target = recipe.task.learn(guarded.tables["train"].labels)
-    spoken = languages.find(guarded.tables["train"].rows, found)
     facts = _told(read, seen, guarded.tables) | {
         "target": target.facts,
         "split": divided.how,
         "bad_rows": bad,
         "duplicates": repeated,
-        "languages": spoken,
         "leakage": guarded.facts,
         "changes": summary(changes),
-        "notes": [*read.notes, *filter(None, [repeated.get("note"), spoken.get("note")])],
+        "notes": [*read.notes, *filter(None, [repeated.get("note")])],
     }
     facts["warnings"] = [*divided.warnings, *guarded.warnings, *_warnings(facts["held_out"])]
     limit = recipe.data.max_length or seen.longest
@@ -119,7 +117,9 @@ def _told(read: source.Source, seen: looked.Looked, tables: Mapping[str, Table])
 
 def encode_all(prepared: Prepared, modality: Modality, options: Data) -> None:
     """Encode every split, apply `too_long`, and complete the facts with labels and lengths."""
-    prepared.facts |= {"max_length": modality.limit, "unit": modality.unit}
+    spoken = languages.find(prepared.tables["train"].rows, prepared.found)
+    prepared.facts |= {"max_length": modality.limit, "unit": modality.unit, "languages": spoken}
+    prepared.facts["notes"] += filter(None, [spoken.get("note")])
     for name, table in prepared.tables.items():
         targets = _targets(prepared.target, name, table)
         key = f"{prepared.facts['fingerprint']}|{fingerprint.of_indices(table.numbers)}|{name}"

@@ -61,5 +61,9 @@ def test_chance(vectors: np.ndarray) -> None:
     orders = [random.permutation(ROWS) for _ in range(2000)]
     assert figures["mrr"] == pytest.approx(np.mean([1 / (order + 1) for order in orders]), rel=0.01)
     assert figures["recall_5"] == 5 / ROWS
-    with pytest.raises(DivergedError):
-        RetrievalJudge().metrics(np.ones((ROWS, 1)), vectors * np.nan)
+
+
+def test_rows_whose_vectors_are_not_numbers_are_counted(vectors: np.ndarray) -> None:
+    vectors[[3, 5]] = np.nan
+    with pytest.raises(DivergedError, match=f"the model's output is not a number for 2 of {ROWS} rows"):
+        RetrievalJudge().metrics(np.ones((ROWS, 1)), vectors)

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 import tiny_models
 from luthier.data.batches import IGNORED
 from luthier.errors import DataError, ModelError, RecipeError
-from luthier.modalities.dialogue import PLAIN, Dialogue, Tokenised, chat_template
+from luthier.modalities.dialogue import PLAIN, Conversed, Dialogue, chat_template
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
@@ -127,9 +127,9 @@ def test_turns_behind_the_last_answer_are_left_out(chatting: PreTrainedTokenizer
     )
 
 
-def cut(length: int, start: int, limit: int) -> Tokenised:
+def cut(length: int, start: int, limit: int) -> Conversed:
     ids = np.arange(length)
-    return Tokenised(ids, np.where(ids >= start, ids, IGNORED), start).cut(limit)
+    return Conversed(ids, np.where(ids >= start, ids, IGNORED), start).cut(limit)
 
 
 def test_what_is_too_long_loses_the_middle_of_the_prompt_first() -> None:

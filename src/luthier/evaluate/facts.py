@@ -64,11 +64,13 @@ def run(records: Records) -> Facts:
 
 
 def scores(records: Records) -> Facts | None:
-    """Every figure with its interval, beside what one answer for all rows gets."""
+    """Every figure with its interval, beside what one answer for all rows gets; None where no figure is defined for these rows."""
     if records.scored is None:
         return None
     judge, targets = records.target.judge, records.scored[0]
     figures = judge.metrics(*records.scored)
+    if not figures:
+        return None
     ends = judge.intervals(*records.scored, seed=records.recipe.get("seed") or 0)
     baseline = judge.baseline(targets, records.data["splits"]["train"])
     constant = baseline.figures if baseline else {}
@@ -97,8 +99,14 @@ def warnings(records: Records, told: Facts | None) -> list[str]:
 
 
 def _doubts(records: Records, told: Facts | None) -> Iterable[str]:
-    if told is None:
+    if records.scored is None:
         yield f"The {records.held_out} rows have not been predicted yet: run `luthier evaluate {records.folder}`."
+        return
+    if told is None:
+        yield (
+            f"Nothing can be measured on the {len(records.scored[0])} {records.held_out} rows, as their labels are all the same: add rows "
+            "with others."
+        )
         return
     main = next(one for one in told["figures"] if one["name"] == told["main"])
     if told["rows"] < FEW_ROWS:

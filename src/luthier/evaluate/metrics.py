@@ -187,7 +187,7 @@ def refuse(targets: Array, scores: Array) -> None:
 
     Args:
         targets: first axis rows.
-        scores: (rows, outputs).
+        scores: first axis rows.
 
     Raises:
         DataError: there are no rows.
@@ -195,7 +195,7 @@ def refuse(targets: Array, scores: Array) -> None:
     """
     if not len(targets):
         raise DataError("there are no rows to measure; expected at least one row with a label.")
-    broken = int((~np.isfinite(scores)).any(axis=1).sum())
+    broken = int((~np.isfinite(scores)).reshape(len(targets), -1).any(axis=1).sum())
     if broken:
         raise DivergedError(
             f"the model's output is not a number for {broken} of {len(targets)} rows: training has diverged. "

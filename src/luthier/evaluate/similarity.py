@@ -7,14 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.stats import rankdata
 
+from luthier.evaluate import numbers
 from luthier.evaluate.bootstrap import Array
 from luthier.evaluate.judge import Errors, Figure, Judge
 from luthier.evaluate.metrics import refuse
 
 FIGURES: dict[str, Figure] = {
-    "spearman": Figure(
-        "Spearman", "correlation of the ranks, from -1 to 1; 0 where all answers are the same", hub=("spearmanr", None)
-    ),
+    "spearman": numbers.FIGURES["spearman"],
     "pearson": Figure(
         "Pearson", "linear correlation, from -1 to 1; 0 where all answers are the same", hub=("pearsonr", None)
     ),

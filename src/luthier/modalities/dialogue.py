@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from luthier.data.dialogues import ASSISTANT, USER, Turn, answered, conversation
 from luthier.errors import DataError, ModelError, RecipeError
 from luthier.modalities import Encoded, Writing
 from luthier.modalities.template import surroundings
-from luthier.modalities.text import Text
+from luthier.modalities.tokenised import Tokenised
 
 PROMPT = "{prompt}"
 PLAIN = f"### Instruction:\n{PROMPT}\n\n### Response:\n"
@@ -47,7 +46,7 @@ def chat_template(tokenizer: PreTrainedTokenizerBase, wording: str) -> str:
 
 
 @dataclass(frozen=True)
-class Tokenised:
+class Conversed:
     """A conversation as ids."""
 
     ids: np.ndarray
@@ -56,7 +55,7 @@ class Tokenised:
     start: int
     """Where the last answer begins."""
 
-    def cut(self, limit: int) -> Tokenised:
+    def cut(self, limit: int) -> Conversed:
         """At most `limit` tokens: what is before the last answer loses its middle and, where it takes half of the room, the answer its end.
 
         The beginning of a prompt mostly says what is to be done, and its end where to begin.
@@ -71,14 +70,14 @@ class Tokenised:
         targets = self.targets[kept]
         gap = np.flatnonzero(np.diff(kept) > 1) + 1
         targets[gap] = IGNORED  # nothing that stands before it now says it
-        return Tokenised(self.ids[kept], targets, before)
+        return Conversed(self.ids[kept], targets, before)
 
     def prompt(self, limit: int) -> np.ndarray:
         """Ids before the last answer, at most `limit`."""
         return _shortened(self.ids[: self.start], limit)
 
 
-class Dialogue(Writing):
+class Dialogue(Tokenised, Writing):
     """Rows of turns; every answer of the assistant is learned, with the token that ends it.
 
     Prompts and answers are tokenised apart, as a prompt stands alone where its answer is to be written.
@@ -90,8 +89,6 @@ class Dialogue(Writing):
         where: which model this is, for messages.
     """
 
-    unit = "tokens"
-
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
@@ -99,20 +96,14 @@ class Dialogue(Writing):
         positions: int | None,
         where: str = "the model",
     ) -> None:
-        self.tokenizer = tokenizer
+        super().__init__(tokenizer, max_length, positions)
         self.where = where
-        self._text = Text(tokenizer, max_length, positions)
         self._window = positions or self.limit
 
     @property
-    def limit(self) -> int:
-        """Tokens of the longest row that is kept whole."""
-        return self._text.limit
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of what decides on ids, and of the chat template."""
-        return hashlib.sha256(f"dialogue|{self.tokenizer.chat_template}|{self._text.fingerprint}".encode()).hexdigest()
+    def settings(self) -> str:
+        """The chat template."""
+        return f"dialogue|{self.tokenizer.chat_template}"
 
     def given(self, value: Any) -> list[Turn]:
         """A prompt, the cells of its columns, or a conversation that ends before the answer.
@@ -170,14 +161,6 @@ class Dialogue(Writing):
         joined = {"input_ids": rows, "position_ids": positions, "target_tokens": targets}
         return {name: torch.from_numpy(np.concatenate(parts)[None]) for name, parts in joined.items()}
 
-    def unknown(self, columns: Mapping[str, Sequence[Any]]) -> float:
-        """Share of tokens that stand for what is not in the vocabulary."""
-        return self._text.unknown(columns)
-
-    def save(self, folder: str) -> None:
-        """Write the tokenizer's files with its chat template, by which plain transformers asks the model in the same words."""
-        self._text.save(folder)
-
     def write(self, network: Any, batch: Mapping[str, torch.Tensor], tokens: int) -> list[str]:
         """The text behind each row's last prompt, up to the end of sequence; prompts are padded on the left."""
         room = max(1, self._window - tokens, self._window // 2)
@@ -205,7 +188,7 @@ class Dialogue(Writing):
             max_new_tokens=tokens, do_sample=False, eos_token_id=sorted(ends), pad_token_id=self.tokenizer.pad_token_id
         )
 
-    def _tokenised(self, turns: Sequence[Turn]) -> Tokenised:
+    def _tokenised(self, turns: Sequence[Turn]) -> Conversed:
         pieces = list(self._pieces(turns))
         ids = [np.asarray(self._ids(text), dtype=np.int64) for text, _ in pieces]
         targets = [
@@ -213,7 +196,7 @@ class Dialogue(Writing):
         ]
         lengths = [len(one) for one, (_, learned) in zip(ids, pieces, strict=True)]
         last = max((number for number, (_, learned) in enumerate(pieces) if learned), default=len(pieces))
-        return Tokenised(np.concatenate(ids), np.concatenate(targets), sum(lengths[:last]))
+        return Conversed(np.concatenate(ids), np.concatenate(targets), sum(lengths[:last]))
 
     def _pieces(self, turns: Sequence[Turn]) -> Iterator[tuple[str, bool]]:
         """The conversation cut where answers begin and end, and whether each piece is one."""

@@ -24,8 +24,6 @@ class Pair(TwoTexts):
         typed: whether the network is told which text a token belongs to, as BERT is and RoBERTa is not.
     """
 
-    unit = "tokens"
-
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,

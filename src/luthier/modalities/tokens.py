@@ -136,11 +136,6 @@ class Tokens(Tokenised):
         return (self.tokenizer.pad_token_id if unknown is None else unknown,)
 
 
-def words_cut(columns: Mapping[str, Sequence[Any]]) -> int:
-    """How many words of encoded rows were cut off."""
-    return sum(int((np.asarray(row) == CUT).sum()) for row in columns["target_places"])
-
-
 def _placed(words: Sequence[str]) -> Iterator[Placed]:
     inside = SPACED if spaced(words) else GLUED
     for number, word in enumerate(words):

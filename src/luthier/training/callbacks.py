@@ -152,7 +152,7 @@ class Validate(Callback):
     ) -> None:
         self.measure = measure
         self.settings = settings
-        self.monitor = settings.monitor or judge.monitor
+        self.monitor = str(settings.monitor)  # the task's own stands in for none, see `build.make_job`
         self.sign = -1 if judge.lower_is_better(self.monitor) else 1
         self.folder = folder
         self.say = say

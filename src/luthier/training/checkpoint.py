@@ -124,8 +124,13 @@ class Checkpoints:
                 damaged.append(str(damage))
                 continue
             _load_weights(folder, job)
-            return f"Keeping the weights of step {state.best_step}, the best by {job.monitor} ({state.best:.4f})."
-        why = " ".join(damaged) or f"There is no checkpoint of step {state.best_step}, the best by {job.monitor}."
+            return (
+                f"Keeping the weights of step {state.best_step}, the best by {job.settings.monitor} ({state.best:.4f})."
+            )
+        why = (
+            " ".join(damaged)
+            or f"There is no checkpoint of step {state.best_step}, the best by {job.settings.monitor}."
+        )
         return f"{why} Keeping the weights of step {state.step}, the last."
 
     def kept(self) -> str:

@@ -65,8 +65,6 @@ class Job:
     """Names of all parameters that some stage trains."""
     held: Mapping[str, Feed] = field(default_factory=dict)
     """Rows of other splits that are scored during training."""
-    monitor: str = "loss"
-    """Validation metric that picks the best epoch."""
     at: int = -1
     """Number of the stage at work."""
     work: Work = field(init=False)

@@ -40,9 +40,9 @@ def fit(job: Job, state: State, callbacks: Sequence[Callback]) -> None:
 def _run_stage(job: Job, state: State, callbacks: Sequence[Callback]) -> None:
     enter(job, state.stage)
     job.work.model.train()
-    rest(job.work.model)
     for callback in callbacks:
         callback.enter(job, state)
+    rest(job.work.model)  # a callback may have put the stage to work on a part of the network
     while state.step < job.end(state) and not state.stopped and not state.over:
         step = _fitting_step(job, state, callbacks)
         state.step += 1

@@ -185,8 +185,8 @@ class Training:
 
 
 TRAININGS = {
-    "sst2_en": Training({100: 8, 300: 4}, 500, ("synonyms", "delete", "swap", "back_translation")),
-    "hotel_reviews_zh": Training({100: 8}, 300, ("homophones", "synonyms")),
+    "sst2_en": Training({100: 8, 300: 4, 1000: 3}, 500, ("synonyms", "delete", "swap", "back_translation")),
+    "hotel_reviews_zh": Training({100: 8, 300: 4, 1000: 2}, 300, ("homophones", "synonyms")),
 }
 FINETUNED_METHOD = {"name": "top", "blocks": 2}
 """With `full` and its default rate the encoder of the hotel reviews answers with the majority after as many epochs."""

@@ -1,4 +1,4 @@
-"""Every recipe in recipes/ loads, and says only what the schema knows; the quick ones run."""
+"""Every recipe in recipes/ and of the benchmarks loads, and says only what the schema knows; the quick ones run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from luthier.pipeline import train
 from luthier.recipe.reading import read
 from luthier.recipe.schema import Recipe
 
-RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
+PROJECT = Path(__file__).parent.parent
+RECIPES = sorted((PROJECT / "recipes").glob("*.yaml"))
+MEASURED = sorted((PROJECT / "benchmarks" / "tasks").glob("*.yaml"))
 OPTIONAL = {
     "track",
     "trust_remote_code",
@@ -29,7 +31,7 @@ OPTIONAL = {
 """Keys that no recipe needs to show."""
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECIPES + MEASURED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_loads(path: Path) -> None:
     recipe = read(path)
     assert recipe.output.startswith("runs/")

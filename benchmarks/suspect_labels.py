@@ -33,7 +33,7 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from luthier.data import mislabeled, split, splits
-from luthier.data.labels import Found
+from luthier.data.found import Found
 from luthier.data.normal import mark
 from luthier.data.probe import STRENGTH, linear_probe
 from luthier.embed import embed

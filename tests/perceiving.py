@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import soundfile
+import torch
 from transformers import (
     AutoConfig,
     AutoModelForAudioClassification,
     ViTImageProcessor,
     Wav2Vec2FeatureExtractor,
     WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
 )
 
 import tiny_models
@@ -56,6 +58,37 @@ def network(family: str, folder: Path) -> Path:
         config = AutoConfig.from_pretrained(folder, max_source_positions=1500)
         AutoModelForAudioClassification.from_config(config).save_pretrained(folder)
     PROCESSORS[family]().save_pretrained(folder)
+    return folder
+
+
+WORDS = {"high": "good film", "low": "bad room"}
+"""What tones say, in the words of the tiny models."""
+
+
+def spoken(folder: Path, rows: int, seed: int = 0) -> Path:
+    """The recordings of `sounds` with a sentence each in place of their tone."""
+    table = sounds(folder, rows, seed) / "metadata.csv"
+    lines = [line.split(",") for line in table.read_text(encoding="utf-8").splitlines()[1:]]
+    said = [f"{name},{WORDS[tone]},{speaker}" for name, tone, speaker in lines]
+    table.write_text("\n".join(["file_name,sentence,speaker", *said]) + "\n", encoding="utf-8")
+    return folder
+
+
+def recogniser(folder: Path) -> Path:
+    """A tiny Whisper that writes the words of the tiny models, with what it reads and writes by."""
+    torch.manual_seed(0)
+    tokenizer = tiny_models.word_tokenizer()
+    begins, ends, fills = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+    config = tiny_models.HEARING["whisper"]()
+    config.update({"vocab_size": len(tokenizer), "max_source_positions": 1500, "dropout": 0.0})
+    config.update(
+        {"bos_token_id": begins, "decoder_start_token_id": begins, "eos_token_id": ends, "pad_token_id": fills}
+    )
+    network = WhisperForConditionalGeneration(config)
+    network.generation_config.update(is_multilingual=False, max_length=20)
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    PROCESSORS["whisper"]().save_pretrained(folder)
     return folder
 
 

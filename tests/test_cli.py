@@ -53,7 +53,7 @@ def test_from_a_csv_to_predictions(luthier, reviews: Path, tiny_bert: Path, tmp_
     names = {one.name for one in Path("runs/reviews").iterdir() if not one.name.startswith(".")}
     assert names == {
         *("recipe.yaml", "data.json", "changes.csv", "rows.parquet", "log.jsonl", "checkpoints", "model"),
-        *("predictions.parquet", "report.html", "report.json", "README.md"),
+        *("predictions.parquet", "columns.parquet", "report.html", "report.json", "README.md"),
     }
     again = luthier("train", "recipe.yaml", *settings)
     assert "is finished already; --restart trains it anew" in again.err

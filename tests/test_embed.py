@@ -14,7 +14,7 @@ from transformers import AutoModel, AutoTokenizer
 
 import tiny_models
 from luthier import embed as embedding
-from luthier.data.labels import Found
+from luthier.data.found import Found
 from luthier.embed import embed
 from luthier.errors import ModelError, TrainError
 from luthier.models.open import Base, find

@@ -196,7 +196,7 @@ def test_numbers_are_predicted_of_pairs(base: Path, tmp_path: Path) -> None:
 def test_vectors_and_later_rows_are_of_both_texts(run: luthier.Run, base: Path, tmp_path: Path) -> None:
     import datasets
 
-    from luthier.data.labels import Found
+    from luthier.data.found import Found
     from luthier.embed import embed
     from luthier.later import against
     from luthier.models.find import find

@@ -248,3 +248,15 @@ def test_real_chinese_reviews(assets: Path) -> None:
     assert sum(part["rows"] for part in prepared.facts["splits"].values()) == 7765
     assert prepared.facts["duplicates"]["exact"] == 0, "no text stands there twice to the letter"
     assert all("nearly the same text" in warning for warning in prepared.facts["warnings"])
+
+
+def test_rows_stay_where_they_are_with_a_seed_of_their_own(reviews: Path) -> None:
+    """`seed` changes the training and not the division."""
+    recipes = [
+        {"data": {"files": str(reviews), "split": {"seed": own}, "rows": 60}, "seed": seed}
+        for own, seed in ((3, 3), (3, 8), (None, 3), (None, 8))
+    ]
+    found = [prepare(read(one)) for one in recipes]
+    rows = [{name: table.numbers.tolist() for name, table in one.tables.items()} for one in found]
+    assert rows[0] == rows[1] == rows[2] != rows[3]
+    assert found[1].facts["split"].endswith("seed 3")

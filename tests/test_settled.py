@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import luthier
 from luthier.errors import RunError
 from luthier.folder import RunFolder
-from luthier.recipe.reading import read
+from luthier.recipe.reading import dump, parse_file, read
 from luthier.recipe.schema import Recipe
-from luthier.settled import refuse_other_folders, refuse_to_mix, write_settled
+from luthier.settled import data_of, refuse_other_folders, refuse_to_mix, write_settled
+from small_jobs import recipe_for
 
 DATA = {"fingerprint": "abc"}
 
@@ -80,3 +85,66 @@ def test_clearing_a_run_leaves_what_luthier_did_not_write(begun: RunFolder) -> N
     (begun / "checkpoints" / "last").mkdir(parents=True)
     begun.clear()
     assert [one.name for one in begun.path.iterdir()] == ["notes.txt"]
+
+
+def test_what_is_switched_on_is_no_older_recipe(begun: RunFolder) -> None:
+    other = recipe(method="lora", train={"epochs": 3, "early_stopping": {"patience": 1}})
+    with pytest.raises(RunError, match=r"\n  train.early_stopping.patience: None there, 1 in this recipe"):
+        refuse_to_mix(begun, other, DATA)
+
+
+def test_a_recipe_of_an_older_luthier_is_called_so(begun: RunFolder) -> None:
+    written = parse_file(begun / "recipe.yaml")
+    del written["train"]["cache"], written["data"]["packing"]
+    begun.write("recipe.yaml", dump(written))
+    with pytest.raises(RunError) as caught:
+        refuse_to_mix(begun, recipe(method="lora", train={"epochs": 3}), DATA)
+    assert str(caught.value) == (
+        f"The run in {begun.path} is of an older luthier, whose recipe.yaml does not say data.packing and train.cache, so it cannot go on. "
+        "Give another output=..., or --restart to delete that run and begin anew."
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> luthier.Run:
+    here = tmp_path_factory.mktemp("trained")
+    rows = [f"the {('good', 'bad')[row % 2]} film {row},{'yn'[row % 2]}" for row in range(60)]
+    (here / "rows.csv").write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
+    return luthier.train(recipe_for(tiny_bert, here / "rows.csv", here / "run", {"epochs": 1}, method="head"))
+
+
+@pytest.fixture
+def copied(trained: luthier.Run, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained.path, tmp_path / "copy"))
+
+
+def anew(run: Path) -> str:
+    return f"Train it anew: luthier train {run}/recipe.yaml output=..."
+
+
+OLDER = {"predict": ['"the good film"'], "evaluate": ["--on", "train"], "check": ["--against", "rows.csv"]}
+
+
+@pytest.mark.parametrize("command", OLDER)
+def test_a_run_of_an_older_luthier_is_called_so(command: str, copied: Path, luthier: Callable[..., Any]) -> None:
+    facts = json.loads((copied / "data.json").read_text(encoding="utf-8"))
+    del facts["columns"]["medium"], facts["columns"]["kind"], facts["unit"]
+    (copied / "data.json").write_text(json.dumps(facts), encoding="utf-8")
+    said = luthier(command, copied, *OLDER[command])
+    assert (said.code, said.err) == (
+        2,
+        f"error: The run in {copied} is of an older luthier: its data.json does not say unit and columns.medium and columns.kind. "
+        f"{anew(copied)}\n",
+    )
+
+
+def test_damaged_facts_are_called_so(copied: Path, luthier: Callable[..., Any]) -> None:
+    (copied / "data.json").write_text("{", encoding="utf-8")
+    said = luthier("predict", copied, "the good film")
+    assert said.code == 2
+    assert said.err.startswith(f"error: {copied}/data.json is damaged (")
+    assert said.err.endswith(f"). {anew(copied)}\n")
+
+
+def test_a_new_run_says_all_that_is_needed(trained: luthier.Run) -> None:
+    assert data_of(trained.folder) == json.loads((trained.path / "data.json").read_text(encoding="utf-8"))

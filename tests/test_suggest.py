@@ -45,7 +45,7 @@ def test_a_plain_file(tmp_path: Path) -> None:
     assert recipe.data.max_length == 32
     assert "# 1,000 rows, 2 classes:\n#   no: 500 (50.0%)\n#   yes: 500 (50.0%)\n" in text
     assert "# text is 'text' by its name; label is 'label' by its name (2 different values)." in text
-    assert "# the largest class has 1.0 times the rows of the smallest: no weights needed" in text
+    assert "# classes are of one size: no weights needed" in text
     assert "intfloat" not in text
     assert "bad_rows" not in text
 

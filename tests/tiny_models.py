@@ -16,6 +16,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageClassification,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     PreTrainedTokenizerFast,
 )
 
@@ -81,6 +82,20 @@ MORE_FAMILIES: Mapping[str, Callable[[dict[str, Any]], Any]] = {
 }
 """Families that only the conformance suite goes through."""
 
+ANSWERING: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+    "t5": MORE_FAMILIES["t5"],
+    "bart": lambda ids: tf.BartConfig(
+        **{f"{part}_{what}": 2 for part in ("encoder", "decoder") for what in ("layers", "attention_heads")},
+        d_model=32,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        max_position_embeddings=POSITIONS,
+        dropout=0.0,
+        **{**ids, "decoder_start_token_id": ids["eos_token_id"], "forced_eos_token_id": ids["eos_token_id"]},
+    ),
+}
+"""Families that read by an encoder and write by a decoder."""
+
 CAUSAL = ("llama", "qwen3", "gpt2", "stories260k")
 """Families and models in which no token sees the ones behind it."""
 
@@ -139,6 +154,17 @@ def make_speaking(family: str, folder: Path) -> Path:
     torch.manual_seed(0)
     kind = AutoModelForCausalLM if family in CAUSAL else AutoModelForMaskedLM
     kind.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
+    return folder
+
+
+def make_answering(family: str, folder: Path) -> Path:
+    """Write a model with an encoder, a decoder and the head that predicts words, and its tokenizer."""
+    torch.manual_seed(0)
+    tokenizer = word_tokenizer()
+    ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    config = ANSWERING[family]({**ids, "vocab_size": len(tokenizer)})
+    AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

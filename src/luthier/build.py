@@ -29,6 +29,7 @@ from luthier.errors import RecipeError
 from luthier.folder import RunFolder
 from luthier.inputs import Asked, entrance
 from luthier.judged import judge_labels
+from luthier.methods import Context
 from luthier.modalities import Modality
 from luthier.models.heads import CAUSAL, reads
 from luthier.models.open import Base, find
@@ -58,6 +59,8 @@ class Ready:
     data: Prepared
     modality: Modality
     applied: Applied
+    new: tuple[str, ...] = ()
+    """Parameters that were drawn and not loaded, before methods inserted anything."""
 
     @property
     def model(self) -> nn.Module:
@@ -102,15 +105,31 @@ def stored_precision(folder: RunFolder) -> str | None:
     return precision
 
 
+@dataclass(frozen=True)
+class Met:
+    """Rows as numbers, and the base model that they are for: what trainings by other rates have in common."""
+
+    base: Base
+    data: Prepared
+    context: Context
+    modality: Modality
+
+
 def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console: Console) -> Ready:
     """Rows as numbers and the model with its method: everything that can fail, before a second of training."""
+    return equip(recipe, meet(recipe, data, accelerator, console), console)
+
+
+def meet(recipe: Recipe, data: Prepared, accelerator: Accelerator, console: Console) -> Met:
+    """Find the base model and encode the rows for it."""
     refuse_others(recipe.data.augment, cells.medium_of(data.found.medium))
-    refuse_unmixed(recipe.train.mixing, data.found.medium)
+    refuse_unmixed(recipe.train.mixing, data.target.reads or data.found.medium)
     with accelerator.main_process_first():
         base = find(recipe.model, recipe.revision, recipe.trust_remote_code)
         labels = tuple(data.target.model_config.get("id2label", {}).values())
         medium = data.target.reads or data.found.medium
-        opening = entrance(medium, Asked(base, labels, recipe.methods, data.limit, wording=data.target.wording))
+        said = data.target.wording, data.target.languages
+        opening = entrance(medium, Asked(base, labels, recipe.methods, data.limit, False, *said))
     context, modality = opening.context, opening.modality
     if (recipe.data.max_length or 0) > modality.limit:
         longest = f"data.max_length is {recipe.data.max_length:g}, and this model reads {modality.limit} {modality.unit} at most"
@@ -118,22 +137,27 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
     with accelerator.main_process_first():
         judge_labels(data, recipe, base, console)
         encode_all(data, modality, recipe.data)
-    callbacks.check_settings(recipe.train, measured(data))
     for sentence in data.facts["notes"]:
         console.say(sentence)
     for sentence in data.facts["warnings"]:
         console.warn(sentence)
+    return Met(base, data, context, modality)
+
+
+def equip(recipe: Recipe, met: Met, console: Console) -> Ready:
+    """Open the model and lay the methods on it."""
+    callbacks.check_settings(recipe.train, measured(met.data))
     with console.status("Opening the model"):
         torch.manual_seed(recipe.seed)  # the new head is drawn here
-        opened = increment.open_below(base, data.target.model_config, context)
-        applied = apply_methods(opened.model, opened.new, recipe, context)
+        opened = increment.open_below(met.base, met.data.target.model_config, met.context)
+        applied = apply_methods(opened.model, opened.new, recipe, met.context)
     increment.kind(applied.inserted, recipe.save)
     for sentence in opened.notes:
         console.warn(sentence)
     if recipe.train.gradient_checkpointing:
         _recompute(applied.model)
     quicken(applied.model)
-    ready = Ready(recipe, base, data, modality, applied)
+    ready = Ready(recipe, met.base, met.data, met.modality, applied, opened.new)
     if recipe.data.packing:
         _check_packing(ready)
     return ready
@@ -163,7 +187,7 @@ def resolve(ready: Ready, accelerator: Accelerator) -> dict[str, Any]:
         "hardware": hardware.describe() | {"device": str(accelerator.device), "processes": accelerator.num_processes},
         "precision": "fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision,
         "precision_reason": precision.reason,
-        "base_model": demo.MODELS[ready.recipe.model].hub if ready.recipe.model in demo.MODELS else None,
+        "base_model": demo.MODELS[ready.base.name].hub if ready.base.name in demo.MODELS else None,
         "base_sha256": ready.base.sha256,
         "lr": ready.rate,
         "lr_source": ", then ".join(dict.fromkeys(_sources(ready))),

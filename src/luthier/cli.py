@@ -19,6 +19,8 @@ data = typer.Typer(
     help="Look at the rows, and send them to people and back.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(data, name="data")
+RecipePath = Annotated[Path, typer.Argument(help="A recipe, as luthier init writes one.")]
+RunPath = Annotated[Path, typer.Argument(help="The folder of a run, as luthier train writes one: the recipe's output.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Keys laid over the recipe: method=lora train.epochs=5"),
@@ -49,19 +51,27 @@ def check(
     against: Annotated[
         str, typer.Option("--against", help="A file with later rows: are they like those that the run was trained on?")
     ] = "",
+    methods: Annotated[str, typer.Option("--methods", help="Say what each would take: full,lora,top.")] = "",
+    machine: Annotated[
+        str, typer.Option("--machine", help="Another machine: 'gpu 24GB' or 'cpu 8GB'. Default: this one.")
+    ] = "",
+    cost: Annotated[
+        bool | None, typer.Option("--cost/--no-cost", help="Measure a few steps. Default: where that is quick.")
+    ] = None,
 ) -> None:
-    """Validate a recipe, look at its data and model, and say what training would do; writes nothing."""
+    """Validate a recipe, look at its data and model, and say what training would do and take; writes nothing."""
     from luthier.commands import check_against, check_recipe
+    from luthier.cost_commands import Costs
 
     if against:
         check_against(recipe, against)
     else:
-        check_recipe(recipe, overrides or [])
+        check_recipe(recipe, overrides or [], Costs.asked(methods, machine, cost))
 
 
 @app.command()
 def train(
-    recipe: Path,
+    recipe: RecipePath,
     overrides: Overrides = None,
     resume: Annotated[
         bool,
@@ -72,35 +82,73 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart", help="Delete the run that the folder holds and begin anew.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train even if it will not fit into memory.")] = False,
 ) -> None:
     """Fine-tune, evaluate, save and report; run it again to go on after an interruption."""
     from luthier.commands import train_recipe
 
-    train_recipe(recipe, overrides or [], resume, restart)
+    train_recipe(recipe, overrides or [], resume, restart, force)
 
 
 @app.command()
 def evaluate(
-    run: Path,
+    run: RunPath,
     on: Annotated[
         str,
         typer.Option("--on", help="train, validation, test, or a file of labelled rows. Default: the held-out rows."),
     ] = "",
+    by: Annotated[
+        str,
+        typer.Option("--by", help="A column of the data, length or language: score the held-out rows group by group."),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run, with 95 % intervals."""
-    from luthier.commands import evaluate_run
+    if by:
+        from luthier.judge_commands import evaluate_by
 
-    evaluate_run(run, on, as_json)
+        evaluate_by(run, by, on, as_json)
+    else:
+        from luthier.commands import evaluate_run
+
+        evaluate_run(run, on, as_json)
+
+
+@app.command()
+def compare(
+    things: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN... | RECIPE [KEY=VALUE]...", help="Finished runs, or with --methods a recipe."),
+    ],
+    methods: Annotated[str, typer.Option("--methods", help="Train the recipe with each: head,top,lora.")] = "",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each method.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for compare.html and compare.json.")
+    ] = None,
+    opponents: Annotated[
+        bool,
+        typer.Option(help="Score what a model should beat: one answer for all rows, counted words, the untuned base."),
+    ] = True,
+    restart: Annotated[bool, typer.Option("--restart", help="Train all methods anew.")] = False,
+) -> None:
+    """Compare runs, or the methods that a recipe can be trained with, on the same rows; exit code 1 where a training failed."""
+    from luthier.compare_commands import compare_methods, compare_runs
+
+    if not methods:
+        compare_runs([Path(one) for one in things], output, not opponents)
+    elif not compare_methods(Path(things[0]), things[1:], methods, seeds, output, not opponents, restart):
+        raise typer.Exit(1)
 
 
 @app.command()
 def predict(
-    run: Path,
+    run: RunPath,
     texts: Annotated[
         list[str] | None, typer.Argument(help="Texts to predict, or files with images or recordings.")
     ] = None,
-    file: Annotated[str, typer.Option("--file", help="Predict every row of this file.")] = "",
+    file: Annotated[
+        str, typer.Option("--file", help="Predict every row of a file, or every image or recording of a folder.")
+    ] = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write them: .csv, .jsonl or .parquet.")
     ] = None,
@@ -113,7 +161,45 @@ def predict(
 
 
 @app.command()
-def report(run: Path) -> None:
+def calibrate(
+    run: RunPath,
+    precision: Annotated[
+        float | None, typer.Option("--precision", help="Answer a class from where this share of such answers is right.")
+    ] = None,
+    cost: Annotated[str, typer.Option("--cost", help="Answer a class from where it costs least: fp=1,fn=5.")] = "",
+    label: Annotated[
+        str, typer.Option("--class", help="The class. Default: the second of two, each of several labels.")
+    ] = "",
+) -> None:
+    """Make confidence right, and choose from which probability a class is answered; fitted on the validation rows."""
+    from luthier.judge_commands import calibrate_run
+
+    calibrate_run(run, precision, cost, label)
+
+
+@app.command()
+def tune(
+    recipe: Path,
+    overrides: Overrides = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="How many trials in all. Default: search.trials, else 20.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0, help="Begin no trial that would end later than this.")
+    ] = None,
+    storage: Annotated[
+        str, typer.Option("--storage", help="Address of a database that machines share. Default: a file in the folder.")
+    ] = "",
+    restart: Annotated[bool, typer.Option("--restart", help="Delete the search and begin anew.")] = False,
+) -> None:
+    """Search the best settings by validation; run it again to go on, or beside itself to share the work."""
+    from luthier.search_commands import tune_recipe
+
+    tune_recipe(recipe, overrides or [], trials, minutes, storage, restart)
+
+
+@app.command()
+def report(run: RunPath) -> None:
     """Write the report of a run anew and print where it is."""
     from luthier.run import Run
 
@@ -133,7 +219,7 @@ def demo(
 
 @data.command()
 def preview(
-    recipe: Path,
+    recipe: RecipePath,
     overrides: Overrides = None,
     rows: Annotated[int, typer.Option("--rows", min=1, help="How many training rows to show.")] = 5,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="How many epochs of each.")] = 2,
@@ -147,7 +233,7 @@ def preview(
 
 @data.command()
 def review(
-    run: Path,
+    run: RunPath,
     file: Annotated[Path, typer.Argument(help="Tasks to write, or with --from the folder for the corrected rows.")],
     to: Annotated[str, typer.Option("--to", help="label-studio or prodigy.")] = "",
     answers: Annotated[Path | None, typer.Option("--from", help="The export with people's answers.")] = None,

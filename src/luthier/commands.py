@@ -14,6 +14,7 @@ from luthier.show import Console, answer, print_table
 
 if TYPE_CHECKING:
     from luthier.build import Ready
+    from luthier.cost_commands import Costs
     from luthier.data.batches import Batches
 
 SHOWN_CLASSES = 12
@@ -29,8 +30,10 @@ DEMO_TEXTS = {
 
 GIVEN = {
     "pair": ("texts", '"some text" "another text"'),
+    "question": ("question and text", '"some question" "a text that answers it"'),
     "image": ("image", "photo.jpg"),
     "audio": ("recording", "recording.wav"),
+    "image+text": ("image and text", 'photo.jpg "some text"'),
 }
 """What a person gives a model of such rows to predict, and one as written on the command line; all others read texts."""
 TEXT = ("text", '"some text"')
@@ -60,12 +63,12 @@ def write_recipe(data: str, output: Path, force: bool) -> None:
     print(f"Wrote {output}. Next: luthier check {output}, then luthier train {output}")
 
 
-def check_recipe(path: Path, overrides: Sequence[str]) -> None:
+def check_recipe(path: Path, overrides: Sequence[str], costs: Costs) -> None:
     """`luthier check`."""
     from accelerate import Accelerator
 
-    from luthier import hardware, tracking
-    from luthier.build import batches_of, get_ready
+    from luthier import hardware, shifted, tracking
+    from luthier.build import batches_of, get_ready, sizes_of
     from luthier.prepare import prepare
     from luthier.recipe.reading import read
 
@@ -75,12 +78,14 @@ def check_recipe(path: Path, overrides: Sequence[str]) -> None:
     console = Console()
     data = prepare(recipe, console)
     ready = get_ready(recipe, data, Accelerator(cpu=True), console)
+    shifted.look(data, recipe, ready.base, sum(sizes_of(ready.model).values()), console)
     facts = data.facts
     print(f"Columns: {facts['columns']['why']}")
     print(f"Split: {facts['split']}; rows are read up to {facts['max_length']:g} {facts['unit']}")
     _print_splits(facts)
     _print_health(facts)
     _print_stages(ready, batches_of(recipe, data.rows["train"]))
+    costs.tell(ready, console)
     print(f"The recipe is good. Next: luthier train {path}")
 
 
@@ -113,7 +118,7 @@ def _print_stages(ready: Ready, batches: Batches) -> None:
     from luthier.build import sizes_of
 
     sizes = sizes_of(ready.model)
-    print(f"Model: {ready.recipe.model}; {sum(sizes.values()):,} weights")
+    print(f"Model: {ready.base.name}; {sum(sizes.values()):,} weights")
     for number, stage in enumerate(ready.applied.stages, start=1):
         names = " + ".join(method.name for method in stage.methods)
         trained = sum(sizes[name] for name in stage.rates)
@@ -129,7 +134,7 @@ def _rates(rates: Collection[float]) -> str:
     return f"a rate of {high:g}" if low == high else f"rates of {low:g} to {high:g}"
 
 
-def train_recipe(path: Path, overrides: Sequence[str], resume: bool, restart: bool) -> None:
+def train_recipe(path: Path, overrides: Sequence[str], resume: bool, restart: bool, force: bool = False) -> None:
     """`luthier train`."""
     from luthier.recipe.reading import read
 
@@ -143,7 +148,7 @@ def train_recipe(path: Path, overrides: Sequence[str], resume: bool, restart: bo
         train,
     )
 
-    run = train(path, *overrides, restart=restart)
+    run = train(path, *overrides, restart=restart, force=force)
     if first_process():
         summarise(run)
 
@@ -256,7 +261,8 @@ def _print_predictions(run: Any, texts: Sequence[str]) -> None:
     shown = [row if isinstance(row, str) else " | ".join(row) for row in given]
     rows = [[row, answer(one.label), *cell] for row, one, cell in zip(shown, answers, sure, strict=True)]
     what = GIVEN.get(run.data["columns"]["medium"], TEXT)[0]
-    print_table("Predictions", [what, "predicted", *(["confidence"] if any(sure) else [])], rows)
+    calibrated = f" ({run.target.calibration})" if run.target.calibration else ""
+    print_table(f"Predictions{calibrated}", [what, "predicted", *(["confidence"] if any(sure) else [])], rows)
 
 
 def _print_splits(facts: Mapping[str, Any]) -> None:
@@ -284,4 +290,5 @@ def _bad(report: Mapping[str, Any]) -> str:
 
 def _cut(part: Mapping[str, Any], unit: str) -> str:
     too_long = part["too_long"]
-    return f"{too_long['rows']} rows, {too_long['lost']} {unit} ({too_long['action']})" if too_long["rows"] else "none"
+    rows = "1 row" if too_long["rows"] == 1 else f"{too_long['rows']} rows"
+    return f"{rows}, {too_long['lost']} {unit} ({too_long['action']})" if too_long["rows"] else "none"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from luthier import hardware
 from luthier.data import encode, fingerprint
-from luthier.data.batches import EncodedFeed, Feed
-from luthier.data.labels import Found
+from luthier.data.batches import EncodedFeed, Feed, Sequences
+from luthier.data.found import Found
 from luthier.errors import ModelError, TrainError
 from luthier.increment import open_below
 from luthier.inputs import Asked, entrance
@@ -31,6 +31,7 @@ from luthier.models.anatomy import base_of
 from luthier.models.open import Base, architecture
 from luthier.models.pooling import mean
 from luthier.models.quick import quicken
+from luthier.objectives import inputs_of
 from luthier.training import keeping
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 
@@ -125,10 +126,35 @@ def _place(sizes: Sequence[tuple[int, torch.dtype]], rows: int) -> str:
 def _fill(vectors: Tensor, network: nn.Module, feed: Feed, on: torch.device, advance: Callable[[int], None]) -> None:
     """Compute the vectors of all rows, in calls of similar length."""
     for group in sorted_groups(feed.lengths, TOKENS_PER_CALL):
-        inputs = {name: value.to(on) for name, value in feed.inputs(group).items()}
-        hidden = network(**inputs).last_hidden_state
-        vectors[torch.from_numpy(group)] = mean(hidden, inputs.get("attention_mask")).float().cpu()
+        inputs = {name: value.to(on) for name, value in inputs_of(feed.inputs(group)).items()}
+        hidden = _positions(network, inputs)
+        means = mean(hidden, inputs.get("attention_mask")).float().cpu()
+        vectors[torch.from_numpy(group)] = _by_rows(means, feed.sequences(group))
         advance(len(group))
+
+
+def _positions(network: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+    """What a network makes of each position, (rows, positions, width).
+
+    Raises:
+        ModelError: it makes nothing of positions, as one that puts two networks beside each other.
+    """
+    output = network(**inputs)
+    if not isinstance(output, Mapping) or "last_hidden_state" not in output:
+        raise ModelError(
+            f"{type(network).__name__} gives no vectors of positions, so rows cannot become vectors with it."
+        )
+    hidden: Tensor = output["last_hidden_state"]
+    return hidden
+
+
+def _by_rows(means: Tensor, sequences: Sequences) -> Tensor:
+    """Means over the positions of all windows of a row, (rows, width), of those of each window."""
+    if len(means) == len(sequences.counts):
+        return means
+    lengths = torch.from_numpy(sequences.lengths).float().unsqueeze(1)
+    parts = torch.stack([part.sum(dim=0) for part in (means * lengths).split(sequences.counts.tolist())])
+    return parts / torch.stack([part.sum(dim=0) for part in lengths.split(sequences.counts.tolist())])
 
 
 WIDTHS = ("hidden_size", "hidden_dim", "hidden_sizes")

@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from luthier.data import clean, columns, looked, media, source
+from luthier.data import clean, columns, looked, media, passages, source, transcripts
 from luthier.data.labels import arrow_type
 from luthier.errors import DataError
 from luthier.recipe.data import Columns, Data
@@ -23,7 +23,15 @@ SAMPLE = 20_000
 CLASSES = 20
 """More different numbers than this are measured and no classes, unless they number the classes from 0 or 1."""
 
-TASK_FOR: dict[Labels, str] = {"classes": "classify", "numbers": "regress", "tags": "tag", "texts": "generate"}
+TASK_FOR: dict[Labels, str] = {
+    "classes": "classify",
+    "numbers": "regress",
+    "tags": "tag",
+    "texts": "generate",
+    "answers": "answer",
+    "transcripts": "transcribe",
+    "none": "align",
+}
 """The task that is suggested, by what the label column holds."""
 
 GROUPS = (
@@ -85,7 +93,7 @@ class Facts:
     @property
     def perceived(self) -> bool:
         """Whether rows are images or recordings."""
-        return self.found.medium in media.MEDIA
+        return bool(media.perceived(self.found.medium, self.found.inputs))
 
 
 def look(path: str) -> Facts:
@@ -128,6 +136,10 @@ def _kind(rows: datasets.Dataset) -> tuple[Labels, columns.Found]:
     """What the label column holds, and which columns are used."""
     if sum(_holds_words(rows, name) for name in rows.column_names) > 1:
         return "tags", columns.infer(rows, Columns(), "tags")
+    if passages.fits(rows):
+        return "answers", columns.infer(rows, Columns(), "answers")
+    if transcripts.fits(rows):
+        return "transcripts", columns.infer(rows, Columns(), "transcripts")
     try:
         found = columns.infer(rows, Columns())
     except DataError as unclear:
@@ -137,15 +149,19 @@ def _kind(rows: datasets.Dataset) -> tuple[Labels, columns.Found]:
     return "classes", found
 
 
+UNSHARED = ("texts", "none")
+"""Kinds of labels that rows do not share."""
+
+
 def _no_classes(rows: datasets.Dataset, unclear: DataError) -> tuple[Labels, columns.Found]:
     """Numbers or free words, where no column holds classes; what is said of classes where there are neither."""
-    others: tuple[Labels, ...] = ("numbers", "texts")
+    others: tuple[Labels, ...] = ("numbers", "texts", "none")
     for wanted in others:
         try:
             found = columns.infer(rows, Columns(), wanted)
         except DataError:
             continue  # not this kind either
-        if wanted == "texts" or _measured({str(label) for label in columns.labels(rows, found) if label is not None}):
+        if wanted in UNSHARED or _measured({str(label) for label in columns.labels(rows, found) if label is not None}):
             return wanted, found
     raise unclear
 
@@ -173,6 +189,8 @@ def _texts(seen: looked.Looked, split: str, kept: np.ndarray) -> list[str]:
 
 def _group(rows: datasets.Dataset, found: columns.Found) -> str | None:
     """A column that says whose row it is, with enough people for three parts."""
+    if found.kind == "answers":
+        return passages.group(rows, found)
     used = {*found.inputs, *(found.label if isinstance(found.label, list) else [found.label])}
     called = {name.strip().lower(): name for name in rows.column_names if name not in used}
     named = [called[name] for name in GROUPS if name in called]
@@ -192,4 +210,7 @@ COUNTS: dict[Labels, Callable[[Sequence[Any], Target], Counter[Any]]] = {
     "numbers": _counted,
     "tags": _counted,
     "texts": lambda labels, target: Counter(),
+    "answers": _counted,
+    "transcripts": lambda labels, target: Counter(),
+    "none": lambda labels, target: Counter(),
 }

@@ -24,7 +24,8 @@ WASTE = ".removed"
 """Name of what is being removed."""
 WRITTEN = (
     *("checkpoints", "model", "model.tmp", "model.old", "tensorboard", "wandb", "log.jsonl", "predictions.parquet"),
-    *("trackers.json", "data.json", "report.html", "report.json", "README.md", "recipe.yaml"),
+    *("columns.parquet", "trackers.json", "changes.csv", "rows.parquet", "data.json"),
+    *("report.html", "report.json", "README.md", "recipe.yaml"),
 )
 """Everything that a run puts into its folder, in the order in which `clear` deletes it."""
 

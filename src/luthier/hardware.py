@@ -31,6 +31,14 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 
 GIB = 1 << 30
 
+CGROUP = Path("/sys/fs/cgroup")
+CGROUPS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Limit, use, and the part of the use that the kernel gives back when asked, of control groups version 2 and 1: what a container sees
+as its own group. Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst of Linux."""
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -170,10 +178,31 @@ def memory_bytes() -> int:
 
 
 def available_memory() -> int:
-    """Main memory that can be had without swapping, in bytes."""
+    """Main memory that can be had without swapping, in bytes, within the limit of a container or batch job."""
     import psutil
 
-    return int(psutil.virtual_memory().available)
+    free = int(psutil.virtual_memory().available)
+    return min([free, *(limit for limit in map(_left_in, CGROUPS) if limit is not None)])
+
+
+def _left_in(group: tuple[str, str, str]) -> int | None:
+    """Bytes left under the limit of a control group; None where there is no such group, or no limit."""
+    limit, used, reclaimable = group
+    files = [CGROUP / limit, CGROUP / used, CGROUP / Path(used).parent / "memory.stat"]
+    if not all(os.access(file, os.R_OK) for file in files):
+        return None
+    allowed, taken, stat = (file.read_text() for file in files)
+    if not allowed.strip().isdigit():  # `max`
+        return None
+    files_held = [line.split()[1] for line in stat.splitlines() if line.startswith(f"{reclaimable} ")]
+    return max(0, int(allowed) - int(taken) + sum(map(int, files_held)))
+
+
+def resident_memory() -> int:
+    """Main memory that this process holds, in bytes."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 def free_disk(path: Path) -> int:

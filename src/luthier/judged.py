@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-
-from luthier.data import mislabeled, shift
+from luthier import shifted
+from luthier.data import mislabeled
 from luthier.data.changes import Change, summary
 from luthier.embed import embed
 from luthier.errors import DataError, RecipeError
@@ -57,7 +55,9 @@ def judge_labels(data: Prepared, recipe: Recipe, base: Base, console: Console) -
     treated = mislabeled.treat(found.suspects, table.labels, how)
     data.facts["labels"] = {"action": how} | found.facts
     if "test" in data.tables:
-        data.facts["shift"] = _shift(data, recipe, base, vectors)
+        test = data.tables["test"]
+        others = embed(base, test.rows, data.found, data.limit, recipe.train.device)
+        data.facts["shift"] = shifted.compared(data, recipe, vectors[table.firsts], others[test.firsts])
     data.facts["notes"] += [found.sentence, *found.notes]
     if how in ACTIONS:
         action = ACTIONS[how]
@@ -82,12 +82,3 @@ def _learn_again(data: Prepared, recipe: Recipe) -> None:
             "Look at them with data.labels: report."
         )
     data.target, data.facts["target"] = target, target.facts
-
-
-def _shift(data: Prepared, recipe: Recipe, base: Base, vectors: np.ndarray) -> dict[str, Any]:
-    """Whether the test rows are like the training rows; of copies one counts."""
-    train, test = data.tables["train"], data.tables["test"]
-    others = embed(base, test.rows, data.found, data.limit, recipe.train.device)
-    return shift.compare(
-        "test", vectors[train.firsts], others[test.firsts], (train.labels, test.labels), recipe.seed
-    ).facts

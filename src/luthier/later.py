@@ -11,18 +11,16 @@ import datasets
 
 from luthier.data import cells, looked, media, shift, source
 from luthier.data.columns import column_of
-from luthier.data.labels import Found
+from luthier.data.found import Found
 from luthier.data.normal import normal
-from luthier.data.strata import shared
 from luthier.embed import embed
 from luthier.models.open import find
 from luthier.prepare import labelled_rows, prepare
 from luthier.recipe.data import Data
 from luthier.run import Run
+from luthier.shifted import frequencies
 
 Advance = Callable[[int], None]
-COUNTED = ("classes", "tags")
-"""Labels that rows share, so that it can be said how frequent they are."""
 
 
 def against(run: Run, file: str, advance: Advance = lambda rows: None) -> shift.Shift:
@@ -46,7 +44,7 @@ def against(run: Run, file: str, advance: Advance = lambda rows: None) -> shift.
     training, later = (
         embed(base, rows, data.found, data.limit, recipe.train.device, advance) for rows in (kept.rows, others)
     )
-    known = (shared(table.labels), shared(labels)) if labels is not None and recipe.task.labels in COUNTED else None
+    known = frequencies(recipe, table.labels, labels)
     return shift.compare(Path(file).name, training, later, known, recipe.seed)
 
 

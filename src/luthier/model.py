@@ -41,7 +41,9 @@ class Model:
         base = Base(str(folder), str(folder))
         record = increment.read(folder)
         labels = tuple(target.model_config.get("id2label", {}).values())
-        opening = entrance(medium, Asked(base, labels, record.methods if record else (), max_length, saved=True))
+        methods = record.methods if record else ()
+        asked = Asked(base, labels, methods, max_length, True, target.wording, target.languages)
+        opening = entrance(medium, asked)
         self.target = target
         self.objective = target.objective()
         self.modality = opening.modality

@@ -6,7 +6,8 @@ recipe -> data (prepare.py) -> model + method (build.py) -> train (training/loop
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from luthier import hardware, increment, tracking, versions
+from luthier import described, hardware, increment, tracking, versions
+from luthier.advise import fitting
 from luthier.build import Ready, get_ready, make_accelerator, make_job, resolve
 from luthier.data.batches import EncodedFeed
 from luthier.evaluate.predict import Scorer, Scores
@@ -29,34 +31,37 @@ from luthier.settled import refuse_other_base, refuse_other_folders, refuse_to_m
 from luthier.show import Console
 from luthier.training import callbacks
 from luthier.training.checkpoint import Checkpoints
+from luthier.training.clock import Clock
 from luthier.training.frozen import Freeze
-from luthier.training.job import Job, State
+from luthier.training.job import Callback, Job, State
 from luthier.training.loop import fit
 
 
 def train(
     recipe: str | Path | Mapping[str, Any] | Recipe,
     *overrides: str,
-    model: str | None = None,
+    model: str | Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
     method: Any = None,
     train: Mapping[str, Any] | None = None,
     seed: int | None = None,
     output: str | None = None,
     restart: bool = False,
+    force: bool = False,
 ) -> Run:
     """Fine-tune by a recipe, or go on with a run that was interrupted; a finished run is returned as it is.
 
     Args:
         recipe: a YAML file, a mapping with the same keys, or a `Recipe`.
         overrides: `key=value` texts as on the command line, such as `"train.epochs=5"`.
-        model: base model in place of the recipe's.
+        model: base model in place of the recipe's: a name, or a mapping that describes a network.
         data: keys laid over the recipe's `data`.
         method: method in place of the recipe's: a name, a mapping or a list.
         train: keys laid over the recipe's `train`.
         seed: seed in place of the recipe's.
         output: run folder in place of the recipe's.
         restart: delete the run that the folder holds and begin anew.
+        force: train even if it will not fit into memory.
 
     Raises:
         LuthierError: whatever is wrong, in a sentence; nothing that was complete is lost.
@@ -71,7 +76,7 @@ def train(
     with folder.locked() if main else nullcontext():
         if main:
             refuse_other_folders(folder)
-        ended = train_in(folder, settled, console, restart)
+        ended = train_in(folder, settled, console, restart, force)
     if ended.stopped == callbacks.Interrupt.REASON:
         stopped = f"Stopped after step {ended.step}; a checkpoint is saved. The same command goes on from there."
         console.say(stopped)  # typer turns the KeyboardInterrupt into an exit code and drops its text
@@ -84,7 +89,7 @@ def first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool = False) -> State:
+def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool = False, force: bool = False) -> State:
     """Run a recipe in its folder, from wherever it stands to the end, or from the beginning if it is to `restart`.
 
     A run that is to be replaced is deleted when data and model of the new one are ready, and not before.
@@ -102,6 +107,8 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
         console.say(f"The run in {folder.path} is finished already; --restart trains it anew.")
         return State()
     ready = get_ready(recipe, data, accelerator, console)
+    if not force:
+        fitting.refuse(ready, accelerator)
     if not restart:
         refuse_other_base(folder, ready.base.sha256)
     if accelerator.is_main_process:
@@ -111,7 +118,7 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
         versions.keep(folder, data)
     accelerator.wait_for_everyone()
     job = make_job(ready, accelerator, console)
-    state = _go_on(folder, job, console)
+    state = go_on(folder, job, console)
     tracking.start(accelerator, recipe, folder, state.step)
     run_loop(folder, job, ready, state, console)
     if state.stopped != callbacks.Interrupt.REASON:
@@ -121,7 +128,8 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
     return state
 
 
-def _go_on(folder: RunFolder, job: Job, console: Console) -> State:
+def go_on(folder: RunFolder, job: Job, console: Console) -> State:
+    """Put the newest checkpoint of a run into the job; the state is that of a fresh start where there is none."""
     checkpoints = Checkpoints(folder)
     state, skipped = checkpoints.resume(job)
     for sentence in skipped:
@@ -139,8 +147,10 @@ def _go_on(folder: RunFolder, job: Job, console: Console) -> State:
     return state
 
 
-def run_loop(folder: RunFolder, job: Job, ready: Ready, state: State, console: Console) -> None:
-    """Train with all callbacks around the loop."""
+def run_loop(
+    folder: RunFolder, job: Job, ready: Ready, state: State, console: Console, more: Sequence[Callback] = ()
+) -> None:
+    """Train with all callbacks around the loop, and some more behind them."""
     main = job.accelerator.is_main_process
     writer = folder if main else None
     checkpoints = Checkpoints(folder)
@@ -157,9 +167,9 @@ def run_loop(folder: RunFolder, job: Job, ready: Ready, state: State, console: C
             return scores, ready.data.target.judge.metrics(rows.targets, scores.per_row)
 
         around.append(callbacks.Validate(measure, job.settings, writer, console.say, ready.data.target.judge))
-    around += [callbacks.Interrupt(), callbacks.Save(checkpoints)]
+    around += [callbacks.Interrupt(), Clock(), callbacks.Save(checkpoints)]
     with quiet(), console.training() as bar:
-        fit(job, state, [*around, callbacks.Progress(bar)])
+        fit(job, state, [*around, *more, callbacks.Progress(bar)])
 
 
 def finish(folder: RunFolder, job: Job, ready: Ready, state: State, console: Console) -> None:
@@ -171,14 +181,20 @@ def finish(folder: RunFolder, job: Job, ready: Ready, state: State, console: Con
     model = job.accelerator.unwrap_model(job.model, keep_fp32_wrapper=False)
     scorer = Scorer(model, ready.data.target, job.accelerator, ready.modality)
     scores: dict[str, np.ndarray] = {}
+    seconds: dict[str, float] = {}
     for name in [name for name in ("validation", "test") if name in ready.data.rows]:
         with console.bar(f"Scoring the {name} rows", len(ready.data.rows[name])) as advance:
-            rows = EncodedFeed(ready.data.rows[name], ready.modality)
+            rows, began = EncodedFeed(ready.data.rows[name], ready.modality), time.perf_counter()
             scores[name] = scorer(rows, advance).per_row
+            seconds[name] = time.perf_counter() - began
     if not job.accelerator.is_main_process:
         return
-    folder.log({"event": "stop", "reason": reason, "step": state.step, "seconds": round(state.seconds, 2)})
+    for split, one in seconds.items():
+        folder.log({"event": "score", "split": split, "rows": len(scores[split]), "seconds": round(one, 4)})
+    times = {"seconds": round(state.seconds, 2), "wall_seconds": round(state.wall_seconds, 2)}
+    folder.log({"event": "stop", "reason": reason, "step": state.step, **times})
     write_predictions(folder, ready.data, scores)
+    described.keep(folder, ready.data, ready.modality)
     folder.publish("model", lambda place: _write_model(place, model, ready), needed=_model_size(model))
     with console.status("Writing the report"):
         write_report(folder)

@@ -106,6 +106,11 @@ class Choice:
         built: Plugin = member.model_validate({key: item for key, item in fields.items() if key != "name"})
         return built
 
+    def member(self, value: Any) -> type[Plugin]:
+        """The class behind what a recipe says."""
+        found: type[Plugin] = self.registry[value["name"]]
+        return found
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.build,

@@ -17,10 +17,10 @@ from luthier.errors import DataError, RunError
 from luthier.evaluate import card, report
 from luthier.evaluate.judge import Baseline
 from luthier.folder import RunFolder
-from luthier.recipe.data import Data
 from luthier.recipe.reading import read
 from luthier.recipe.schema import Recipe
 from luthier.registry import closest
+from luthier.settled import data_of
 from luthier.tasks import Prediction, Target
 
 if TYPE_CHECKING:
@@ -70,9 +70,12 @@ class Run:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """What data.json says of the rows."""
-        facts: dict[str, Any] = self.folder.read_json("data.json")
-        return facts
+        """What data.json says of the rows.
+
+        Raises:
+            RunError: it is damaged, or of an older luthier.
+        """
+        return data_of(self.folder)
 
     @cached_property
     def target(self) -> Target:
@@ -99,28 +102,28 @@ class Run:
             DataError: a row is of another type, or its file cannot be read.
         """
         modality = self.model.modality
-        given = [modality.given(row) for row in modality.rows(rows)]
-        answers = self.target.predictions(self.model.score(given)) if given else []
-        return [self.target.told(answer, row) for answer, row in zip(answers, given, strict=True)]
+        return self._answers([modality.given(row) for row in modality.rows(rows)])
 
     def predict_file(self, file: str | Path, output: str | Path) -> int:
         """Predict every row of a file and write them with `predicted` and, where there is one, `confidence` beside their own columns.
 
+        Rows that cannot be read, as a blank text or a damaged image, have an empty prediction; stderr says which and why.
+
         Args:
-            file: any data file that a recipe can name.
+            file: any data file that a recipe can name, or a folder of images or recordings.
             output: a .csv, .jsonl or .parquet file.
 
         Returns:
             How many rows were written.
-        """
-        from luthier.data import source
-        from luthier.prediction_file import write
 
-        file = str(file)
-        read_in = source.read(Data(files=file))
-        tables = list(read_in.splits.values())
-        columns = self._input_columns(tables[0].column_names, file)
-        return write(Path(output), tables, self.predict, columns)
+        Raises:
+            DataError: no row can be read, a column is missing, or `output` has another ending.
+        """
+        from luthier.prediction_file import Answering, tables, write
+
+        rows = tables(str(file), self.data["columns"])
+        columns = self._input_columns(rows[0].column_names, str(file))
+        return write(Path(output), rows, Answering(self.model.modality, self._answers), columns)
 
     def evaluate(self, on: str | Path = "") -> Evaluation:
         """Score the run.
@@ -142,6 +145,11 @@ class Run:
         """Write report.html, report.json and README.md anew; returns the path of report.html."""
         write_report(self.folder)
         return self.path / "report.html"
+
+    def _answers(self, given: Sequence[Any]) -> list[Prediction]:
+        """Predictions of what `Modality.given` gave."""
+        answers = self.target.predictions(self.model.score(given)) if given else []
+        return [self.target.told(answer, row) for answer, row in zip(answers, given, strict=True)]
 
     @cached_property
     def _scored_splits(self) -> set[str]:

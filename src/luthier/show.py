@@ -88,6 +88,8 @@ def answer(label: Any) -> str:
     """What a model answers, in a line: numbers to four digits, entities as their words with their type."""
     if isinstance(label, dict) and {"text", "type"} <= set(label):
         return f"{label['text']} ({label['type']})"
+    if isinstance(label, dict) and set(label) == {"text", "start"}:
+        return str(label["text"]) or "(none)"
     if isinstance(label, dict):
         return ", ".join(f"{name} {answer(value)}" for name, value in label.items())
     if isinstance(label, list):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
-
-import numpy as np
 
 from luthier.commented import line, said, scalar
 from luthier.data import source
 from luthier.first_look import Facts, look
 from luthier.methods import METHODS
 from luthier.recipe.data import INPUTS
+from luthier.suggested_model import lines_of
 from luthier.tasks import Labels
 
 UNBALANCED = 3
@@ -24,11 +22,7 @@ FEW = 500
 MANY = 100_000
 """Rows from which on a trial with some of them is suggested."""
 
-LONGEST = 512
-"""Tokens that BERT and most of its kin can read."""
 
-CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
-OTHER_SCRIPT = re.compile(r"[^\W\d_a-zA-Z\u00c0-\u024f]")
 SEPARATORS = "|;/,"
 SHOWN = 12
 Lines = Callable[[Facts], Iterator[str]]
@@ -47,12 +41,8 @@ def suggest(path: str) -> str:
         DataError: the data cannot be read, or it is not clear which columns to use.
     """
     facts = look(path)
-    parts = (_head, TASK_LINES[facts.wanted], _lines(facts)[0], _data, _method, _train)
+    parts = (_head, TASK_LINES[facts.wanted], lines_of(facts)[0], _data, _method, _train)
     return "\n".join(one for part in parts for one in part(facts)) + "\n"
-
-
-def _lines(facts: Facts) -> tuple[Lines, Lines]:
-    return MEDIUM_LINES.get(facts.found.medium, (_reading, _length))
 
 
 def _head(facts: Facts) -> Iterator[str]:
@@ -65,7 +55,8 @@ def _classes(facts: Facts) -> Iterator[str]:
     yield from _counted(facts, f"{len(facts.counts)} {kind}", facts.rows)
     counts = facts.counts.values()
     ratio = max(counts) / min(counts)
-    ratio_said = f"the largest class has {ratio:.1f} times the rows of the smallest"
+    uneven = f"the largest class has {ratio:.1f} times the rows of the smallest"
+    ratio_said = uneven if ratio >= 1.05 else "classes are of one size"
     if facts.multilabel:
         yield line("task: classify", "the label column makes it multi-label")
     elif ratio < UNBALANCED:
@@ -93,11 +84,34 @@ def _answers(facts: Facts) -> Iterator[str]:
     yield line("task: generate", "answers are free words, and only they are learned")
 
 
+def _pieces(facts: Facts) -> Iterator[str]:
+    yield from _counted(facts, "questions about texts", facts.rows)
+    yield line("task: answer", "answers are pieces of the text that comes with the question")
+
+
+def _spoken(facts: Facts) -> Iterator[str]:
+    yield f"# {facts.rows:,} rows."
+    yield line(
+        "task: transcribe", "what is said is written down; `{name: transcribe, language: french}` for a model of"
+    )
+    yield line("", "several languages")
+
+
+def _together(facts: Facts) -> Iterator[str]:
+    yield f"# {facts.rows:,} rows of an image and its text."
+    yield line(
+        "task: align", "no column holds labels: each image is to be found by its text, and each text by its image"
+    )
+
+
 TASK_LINES: Mapping[Labels, Lines] = {
     "classes": _classes,
     "numbers": _numbers,
     "tags": _tags,
     "texts": _answers,
+    "answers": _pieces,
+    "transcripts": _spoken,
+    "none": _together,
 }
 
 
@@ -111,68 +125,12 @@ def _counted(facts: Facts, what: str, of: int | None = None) -> Iterator[str]:
         yield f"#   and {len(facts.counts) - len(shown)} more, down to {min(facts.counts.values())} rows"
 
 
-def _reading(facts: Facts) -> Iterator[str]:
-    if _share(facts, CHINESE) > 0.2:
-        yield from _foreign("Chinese", "intfloat/multilingual-e5-small", "or bert-base-chinese")
-    elif _share(facts, OTHER_SCRIPT) > 0.2:
-        yield from _foreign("not in Latin script", "intfloat/multilingual-e5-small", "reads 100 languages")
-    else:
-        yield line("model: demo/minilm-en", "small, quick, English; a Hugging Face name or a folder works as well")
-
-
-def _share(facts: Facts, script: re.Pattern[str]) -> float:
-    """Share of texts with a character of a script."""
-    return sum(bool(script.search(text)) for text in facts.texts) / len(facts.texts)
-
-
-def _foreign(what: str, better: str, remark: str) -> Iterator[str]:
-    yield line("model: demo/minilm-en", f"is English only, and the texts are {what}: it runs, and learns less")
-    yield line(f"# model: {better}", f"better, fetched from the Hugging Face hub; {remark}")
-
-
-def _seeing(facts: Facts) -> Iterator[str]:
-    yield line("model: google/vit-base-patch16-224", "images take a model that reads images, and demo/* read text;")
-    yield line("", "this one comes from the Hugging Face hub, and a folder with another works as well")
-
-
-def _hearing(facts: Facts) -> Iterator[str]:
-    yield line(
-        "model: openai/whisper-tiny", "recordings take a model that hears, and demo/* read text; this one, for speech,"
-    )
-    yield line("", "comes from the Hugging Face hub, and a folder with another works as well")
-
-
-def _writing(facts: Facts) -> Iterator[str]:
-    yield line(
-        "model: HuggingFaceTB/SmolLM2-135M-Instruct", "answers take a model that writes, and demo/* do not; this one,"
-    )
-    yield line("", "small and English, comes from the Hugging Face hub, and a folder with another works as well")
-
-
-def _pixels(facts: Facts) -> Iterator[str]:
-    yield line("  # max_length: 224", "pixels of a side; left out, what the model was made for")
-
-
-def _seconds(facts: Facts) -> Iterator[str]:
-    yield line(f"  # max_length: {facts.longest}", "seconds, of the longest recording; more than 30 are never read")
-
-
-MEDIUM_LINES: Mapping[str, tuple[Lines, Lines]] = {
-    "image": (_seeing, _pixels),
-    "audio": (_hearing, _seconds),
-    "prompt": (_writing, lambda facts: iter(())),
-    "instruction": (_writing, lambda facts: iter(())),
-    "dialogue": (_writing, lambda facts: iter(())),
-}
-"""The lines of the model and of the longest row, for what the demo model does not read or write."""
-
-
 def _data(facts: Facts) -> Iterator[str]:
     yield "data:"
     yield f"  files: {scalar(facts.path)}"
     yield from _columns(facts)
     yield from _split(facts)
-    yield from _lines(facts)[1](facts)
+    yield from lines_of(facts)[1](facts)
     if facts.bad:
         yield line(
             "  bad_rows: drop",
@@ -188,6 +146,8 @@ def _columns(facts: Facts) -> Iterator[str]:
     for key, column in zip(INPUTS[facts.found.medium], facts.found.inputs, strict=True):
         yield f"    {key}: {scalar(column)}"
     label = facts.found.label
+    if label in facts.found.also:
+        return  # the text belongs to its image, and no column holds labels
     yield f"    label: {scalar(label) if isinstance(label, str) else '[' + ', '.join(map(scalar, label)) + ']'}"
     mark = _separator(facts)
     if mark:
@@ -220,7 +180,12 @@ def _split(facts: Facts) -> Iterator[str]:
 
 def _division(facts: Facts) -> Iterator[str]:
     parts = "train : validation : test"
-    if facts.group:
+    if facts.group and facts.wanted == "answers":
+        yield line(
+            f"  split: {{by: group, column: {scalar(facts.group)}}}", "no text is on two sides, so that scores are"
+        )
+        yield line("", "of texts that the model has not read")
+    elif facts.group:
         yield line(
             f"  split: {{by: group, column: {scalar(facts.group)}}}",
             f"nobody's rows ({facts.group}) are on two sides,",
@@ -232,28 +197,9 @@ def _division(facts: Facts) -> Iterator[str]:
         yield line("  split: {parts: [8, 1, 1]}", parts)
 
 
-def _length(facts: Facts) -> Iterator[str]:
-    lengths = np.array([_tokens(text) for text in facts.texts])
-    usual = float(np.percentile(lengths, 99))
-    limit = min(LONGEST, max(32, int(-(-usual * 1.25 // 32) * 32)))
-    longer = float((lengths > limit).mean())
-    reason = f"99 of 100 texts have at most about {usual:.0f} tokens (estimated)"
-    yield line(
-        f"  max_length: {limit}",
-        reason if longer < 0.02 else f"what most models can read; about {longer:.0%} of texts are longer",
-    )
-    if longer >= 0.02:
-        yield line("  too_long: cut", "their end is cut off, counted and reported; `drop` or `error` instead")
-
-
-def _tokens(text: str) -> float:
-    """A guess without a tokenizer: a token for a Chinese character, 1.4 for a word, and two for the marks at both ends."""
-    return len(CHINESE.findall(text)) + 1.4 * len(CHINESE.sub(" ", text).split()) + 2
-
-
 def _chosen(facts: Facts) -> tuple[str, str]:
     """The method, and why."""
-    if facts.perceived:
+    if facts.perceived and facts.wanted in ONE_ANSWER:
         return (
             "head",
             "the model stays as it is and sees each row once, so that epochs take seconds; `full` may learn more",
@@ -273,6 +219,12 @@ METHOD_FOR: Mapping[Labels, tuple[str, str]] = {
         "full",
         "all weights, as a new head alone seldom sees where entities begin and end; lora needs less memory",
     ),
+    "answers": (
+        "full",
+        "all weights, as a new head alone seldom sees where answers begin and end; lora needs less memory",
+    ),
+    "none": ("lora", "a few weights beside those of the model; full tunes all of them and takes more memory"),
+    "transcripts": ("lora", "a few weights beside those of the model; full tunes all of them and takes more memory"),
     "texts": ("lora", "a few weights beside those of the model; full tunes all of them and takes more memory"),
 }
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from luthier.data.labels import Found
+    from luthier.data.found import Found
     from luthier.data.table import Table
     from luthier.prepare import Prepared
 

@@ -9,7 +9,9 @@ import pytest
 
 from luthier.data import columns, source
 from luthier.errors import DataError
+from luthier.prepare import prepare
 from luthier.recipe.data import Columns, Data
+from luthier.recipe.reading import read
 
 LONG = [f"this is text number {row}, and it says something of its own" for row in range(40)]
 SHORT = [f"key{row}" for row in range(40)]
@@ -149,6 +151,31 @@ def test_an_unclear_label_is_refused_with_candidates_and_lines_to_write() -> Non
     assert said.endswith("data:\n  columns: {text: text, label: colour}")
     with pytest.raises(DataError, match="It is not clear which column holds the label: none looks like it"):
         infer(text=LONG, id=SHORT)
+
+
+def test_numbers_that_could_both_be_meant_are_refused_and_so_is_none(tmp_path: Path) -> None:
+    numbers = [f"{row / 7:.5f}" for row in range(40)]
+    cases = {
+        "it could be width or height": {"text": LONG, "width": numbers, "height": numbers[::-1]},
+        "none looks like it": {"text": LONG, "colour": FIVE},
+    }
+    for found, cells in cases.items():
+        file = tmp_path / "rows.csv"
+        datasets.Dataset.from_dict(cells).to_csv(file, index=False)
+        with pytest.raises(DataError) as error:
+            prepare(read({"task": "regress", "data": {"files": str(file)}}))
+        assert str(error.value).startswith(
+            f"It is not clear which column holds the number to predict: {found}. The columns are: "
+        )
+        assert str(error.value).endswith(f"label: {'width' if 'width' in cells else '...'}}}")
+
+
+def test_tags_stand_in_one_column(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"tokens": ["a"], "tags": ["O"], "more": ["O"]}\n' * 20, encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        prepare(read({"task": "tag", "data": {"files": str(file), "columns": {"label": ["tags", "more"]}}}))
+    assert str(error.value) == "data.columns.label: the tags of a row stand in one column; got a list."
 
 
 @pytest.mark.parametrize(

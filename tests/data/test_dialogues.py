@@ -8,7 +8,8 @@ import datasets
 import pytest
 
 from luthier.data import columns, dialogues, looked
-from luthier.data.labels import Answer, labels, measured
+from luthier.data.answers import Answer
+from luthier.data.labels import labels, measured
 from luthier.data.strata import shared
 from luthier.errors import DataError
 from luthier.recipe.data import Columns

@@ -6,7 +6,8 @@ import datasets
 import pytest
 
 from luthier.data import columns
-from luthier.data.labels import Found, measured
+from luthier.data.found import Found
+from luthier.data.labels import measured
 from luthier.data.strata import shared
 from luthier.errors import DataError
 from luthier.recipe.data import Columns

@@ -11,10 +11,12 @@ import datasets
 import pandas as pd
 import pytest
 
+import tiny_models
 from luthier.data import languages
+from luthier.data.found import Found
 from luthier.data.health import examine
-from luthier.data.labels import Found
-from luthier.prepare import prepare
+from luthier.modalities.text import Text
+from luthier.prepare import encode_all, prepare
 from luthier.recipe.reading import read
 
 SOME = {
@@ -98,18 +100,15 @@ def test_the_health_report_says_it_and_gives_advice_for_several(tmp_path: Path) 
     texts = [f"{SOME['zh'][row % 3]}{row * row}" if row % 10 else f"{SOME['en'][row % 2]} {row}" for row in range(200)]
     labels = ["ab"[row % 2] for row in range(200)]
     pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / "mixed.csv", index=False)
-    facts = prepare(read({"data": {"files": str(tmp_path / "mixed.csv"), "similarity": None}})).facts
+    recipe = read({"data": {"files": str(tmp_path / "mixed.csv"), "similarity": None}})
+    data = prepare(recipe)
+    encode_all(data, Text(tiny_models.word_tokenizer(), 128, None), recipe.data)
+    facts = data.facts
     assert set(facts["languages"]["languages"]) == {"zh", "en"}
-    spoken = [one for one in examine(_examined(facts)) if one.topic == "languages"]
+    spoken = [one for one in examine(facts) if one.topic == "languages"]
     assert len(spoken) == 1
     assert "% of the rows are Chinese, " in spoken[0].sentence
     assert spoken[0].advice == "Take a base model that was trained on all of them, and look at the scores of each."
-    only = _examined(facts) | {"languages": {"looked_at": 160, "languages": {"en": 160}, "unclear": 0}}
+    only = facts | {"languages": {"looked_at": 160, "languages": {"en": 160}, "unclear": 0}}
     told = [(one.sentence, one.advice) for one in examine(only) if one.topic == "languages"]
     assert told == [("100% of the rows are English.", "")]
-
-
-def _examined(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts as they are after encoding."""
-    lengths = {"too_long": {"rows": 0}, "labels": {"a": 1, "b": 1}}
-    return facts | {"max_length": 128, "unit": "tokens", "splits": {"train": facts["splits"]["train"] | lengths}}

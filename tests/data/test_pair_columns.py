@@ -88,8 +88,11 @@ def test_tagging_reads_one_input_and_takes_no_second() -> None:
     ("named", "said"),
     [
         ({"pair": "b"}, "`pair` names the second text of a row: give the first as `text` too"),
-        ({"text": "a", "image": "b"}, "give `text` or `image` and not both: a model reads one column"),
-        ({"text": "a", "pair": "b", "audio": "c"}, "give `text` or `audio` and not both: a model reads one column"),
+        (
+            {"text": "a", "audio": "b"},
+            "a model does not read `text` and `audio` together: it reads one of them, or an `image` and a `text`",
+        ),
+        ({"text": "a", "pair": "b", "image": "c"}, "a model does not read `text`, `pair` and `image` together: "),
     ],
 )
 def test_recipes_that_do_not_fit_together(named: dict[str, str], said: str) -> None:

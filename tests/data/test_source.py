@@ -269,3 +269,13 @@ def test_progress_bars_stay_as_they_were(tmp_path: Path) -> None:
     with hub.quiet():
         assert datasets.are_progress_bars_disabled()
     assert not datasets.are_progress_bars_disabled()
+
+
+def test_a_hub_split_without_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = datasets.Dataset.from_dict({"text": ["a"], "label": [1]})
+    monkeypatch.setattr(hub, "_ask", lambda name: None)
+    monkeypatch.setattr(
+        datasets, "load_dataset", lambda name, cache_dir: datasets.DatasetDict({"train": rows, "test": rows.select([])})
+    )
+    with pytest.raises(DataError, match=r"^owner/name: the test split holds no rows\.$"):
+        source.read(Data(files="owner/name"))

@@ -5,9 +5,14 @@ import pytest
 from scipy.stats import norm
 from simulated_runs import several, single
 
-from luthier.evaluate.bootstrap import draw
-from luthier.evaluate.intervals import intervals
+from luthier.evaluate.bootstrap import draw, percentiles
+from luthier.evaluate.intervals import resampled
 from luthier.evaluate.metrics import measure
+
+
+def intervals(targets, probabilities, **drawn):
+    found = resampled(targets, probabilities, **drawn)
+    return {name: percentiles(values) for name, values in found.items() if np.isfinite(values).any()}
 
 
 def slow_intervals(targets, probabilities, seed, resamples):

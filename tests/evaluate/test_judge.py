@@ -2,20 +2,24 @@
 
 import numpy as np
 import pytest
-from simulated_runs import several, single
+from simulated_runs import measured, several, single
 
 from luthier.evaluate.classes import ClassJudge
 from luthier.evaluate.judge import Judge, take
 from luthier.evaluate.metrics import majority, measure
+from luthier.evaluate.numbers import NumberJudge
+from luthier.evaluate.retrieval import RetrievalJudge
+from luthier.evaluate.spans import SpanJudge
+from luthier.tasks.tagging_schemes import Tagset
 
 
 @pytest.mark.parametrize(("data", "multilabel"), [(single(40, 3), False), (several(30, 2), True)])
 def test_the_general_bootstrap_equals_the_fast_one(data, multilabel):
     judge = ClassJudge(list("abc")[: data[1].shape[1]], multilabel)
-    general, fast = Judge.intervals(judge, *data, seed=5), judge.intervals(*data, seed=5)
+    general, fast = Judge.resampled(judge, *data, seed=5), judge.resampled(*data, seed=5)
     assert set(general) - set(fast) == {"ece"}
     for name, ends in fast.items():
-        assert general[name] == pytest.approx(ends, abs=1e-9), name
+        assert general[name] == pytest.approx(ends, abs=1e-9, nan_ok=True), name
 
 
 def test_rows_are_taken_from_arrays_and_from_lists_of_arrays():
@@ -72,3 +76,31 @@ def test_loss_and_errors_are_better_when_lower():
         "brier",
         "ece",
     }
+
+
+def test_right_rows_are_those_that_a_figure_counts():
+    for targets, scores, judge in [
+        (*single(80, 3), ClassJudge(list("abc"), False)),
+        (*several(80, 2), ClassJudge(list("ab"), True)),
+        (np.ones((30, 1)), np.random.default_rng(0).normal(size=(30, 2, 4)), RetrievalJudge()),
+    ]:
+        figures, right = judge.metrics(targets, scores), judge.right(targets, scores)
+        assert right
+        for name, rows in right.items():
+            assert rows.dtype == bool
+            assert rows.mean() == pytest.approx(figures[name])
+
+
+@pytest.mark.parametrize(
+    ("judge", "targets", "train"),
+    [
+        (ClassJudge(list("abc"), False), single(50, 3)[0], {"rows": 60, "labels": {"a": 10, "b": 30, "c": 20}}),
+        (ClassJudge(list("ab"), True), several(50, 2)[0], {"rows": 60, "labels": {"a": 40, "b": 20}}),
+        (NumberJudge(["x"], [1.0], [1.0], [2.0]), measured(50)[0], {"rows": 60, "labels": {}}),
+        (SpanJudge(Tagset(("X",), alone=False)), [np.array([0, 1, 0]), np.array([0])], {"rows": 2, "labels": {"X": 9}}),
+        (SpanJudge(Tagset(("X", "Y"), alone=True)), [np.array([0, 1, 1])], {"rows": 2, "labels": {"X": 3, "Y": 9}}),
+    ],
+)
+def test_one_answer_as_scores_has_the_figures_of_the_baseline(judge, targets, train):
+    figures = judge.metrics(targets, judge.constant(targets, train))
+    assert figures == pytest.approx(judge.baseline(targets, train).figures)

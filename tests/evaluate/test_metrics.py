@@ -14,6 +14,7 @@ from luthier.evaluate.metrics import (
     per_class,
     reliability,
 )
+from luthier.tasks.classify import Classes
 
 
 def test_two_classes_equal_scikit_learn():
@@ -61,10 +62,10 @@ def test_several_labels_equal_scikit_learn():
     assert found["log_loss"] == pytest.approx(np.mean(each))
 
 
-def test_the_threshold_decides_which_labels_are_answered():
-    targets, probabilities = several(200, 3)
-    expected = reference.f1_score(targets, (probabilities >= 0.3).astype(int), average="micro")
-    assert measure(targets, probabilities, threshold=0.3)["f1_micro"] == pytest.approx(expected)
+def test_a_label_is_answered_from_one_half_as_predictions_say():
+    scores = np.array([[0.5, 0.49, 0.9]])
+    assert Classes(("a", "b", "c"), multilabel=True).predictions(scores)[0].label == ["a", "c"]
+    assert measure(np.array([[1, 0, 1]]), scores)["accuracy"] == 1
 
 
 def slow_calibration_error(confidence, right, bins=15):

@@ -15,7 +15,9 @@ from typing import Any
 import pandas as pd
 from cells import YES, settings
 
+import captioned
 import luthier
+import passages_sample
 import perceiving
 import tiny_models
 from luthier.errors import LuthierError
@@ -31,6 +33,7 @@ number: refused before training, for the reason below. Which method works on whi
 ROWS = 40
 OWN = {"cloze": [{"name": "cloze", "pattern": "{text} {soft:2} {mask}"}]}
 """Settings that fit these rows, where those of the other grid do not."""
+RECOGNISER = "recogniser"
 WORDS = {"good": ("good", "great", "lovely"), "bad": ("bad", "awful", "poor")}
 
 
@@ -91,12 +94,30 @@ def _answers(place: Path) -> Path:
     return place / "rows.jsonl"
 
 
+def _questions(place: Path) -> Path:
+    """What each sentence is about, and how it is; of every fifth nobody knows why."""
+    articles = []
+    for row, (text, _) in enumerate(_sentences()[: ROWS // 2]):
+        words = text.split()
+        asked = [("the", (words[1],)), ("is", (words[-1],))] + ([("why", ())] if row % 5 == 0 else [])
+        articles.append((f"t{row}", text, tuple(asked)))
+    return passages_sample.write(place, tuple(articles))
+
+
 def _images(place: Path) -> Path:
     return perceiving.images(place / "images", ROWS // 3)
 
 
+def _captions(place: Path) -> Path:
+    return captioned.captions(place / "captions", ROWS)
+
+
 def _sounds(place: Path) -> Path:
     return perceiving.sounds(place / "sounds", ROWS // 2)
+
+
+def _said(place: Path) -> Path:
+    return perceiving.spoken(place / "sounds", ROWS // 2)
 
 
 def _measured(place: Path) -> Path:
@@ -105,21 +126,30 @@ def _measured(place: Path) -> Path:
     return _csv(place, image=files, score=[float(at % 7) for at in range(len(files))])
 
 
+PHOTO = {"image": "photo", "text": "caption"}
 KINDS: Mapping[str, Kind] = {
     "classify text": Kind("classify", "bert", _classes, {"text": "text", "label": "label"}),
     "classify text pair": Kind("classify", "bert", _pairs, {"text": "text_a", "pair": "text_b", "label": "label"}),
     "classify image": Kind("classify", "vit", _images, {}),
     "classify audio": Kind("classify", "whisper", _sounds, {"label": "label"}),
+    "classify image + text": Kind("classify", "gated", _captions, {**PHOTO, "label": "colour"}),
     "regress text": Kind("regress", "bert", _numbers, {"text": "text", "label": "score"}),
     "regress image": Kind("regress", "vit", _measured, {"label": "score"}),
+    "regress image + text": Kind("regress", "concat", _captions, {**PHOTO, "label": "number"}),
+    "align image + text": Kind("align", "clip", _captions, PHOTO),
     "match text pair, cross": Kind("match", "bert", _pairs, {"text": "text_a", "pair": "text_b", "label": "label"}),
     "match text pair, twin": Kind(
         {"name": "match", "kind": "twin"}, "bert", _pairs, {"text": "text_a", "pair": "text_b", "label": "label"}
     ),
     "tag tokens": Kind("tag", "bert", _tags, {}),
+    "answer question": Kind("answer", "bert", _questions, {}),
     "generate text": Kind(
         {"name": "generate", "max_new_tokens": 4}, "llama", _answers, {"text": "prompt", "label": "answer"}
     ),
+    "generate text, encoder and decoder": Kind(
+        {"name": "generate", "max_new_tokens": 4}, "bart", _answers, {"text": "prompt", "label": "answer"}
+    ),
+    "transcribe audio": Kind({"name": "transcribe", "max_new_tokens": 4}, RECOGNISER, _said, {"label": "sentence"}),
 }
 
 
@@ -133,7 +163,7 @@ def outcome(kind: str, method: str, place: Path) -> str:
     place.mkdir(parents=True)
     recipe = {
         "task": one.task,
-        "model": str(network(one.network, method, place / "model")),
+        "model": network(one.network, method, place / "model"),
         "data": {"files": str(one.write(place)), "columns": dict(one.columns), "similarity": None},
         "method": OWN.get(method) or settings(method),
         "train": {"epochs": 1, "batch_size": 8, "precision": "fp32", "device": "cpu"},
@@ -147,10 +177,20 @@ def outcome(kind: str, method: str, place: Path) -> str:
     return YES
 
 
-def network(name: str, method: str, folder: Path) -> Path:
-    """A tiny network, where a method needs it with the head that predicts words."""
+def network(name: str, method: str, folder: Path) -> Any:
+    """What `model` says of a tiny network, where a method needs it with the head that predicts words."""
+    return captioned.towers(name, folder) if name in captioned.FUSIONS else str(_network(name, method, folder))
+
+
+def _network(name: str, method: str, folder: Path) -> Path:
+    if name in captioned.NETWORKS:
+        return captioned.network(name, folder)
+    if name == RECOGNISER:
+        return perceiving.recogniser(folder)
     if name in perceiving.PROCESSORS:
         return perceiving.network(name, folder)
+    if name in tiny_models.ANSWERING:
+        return tiny_models.make_answering(name, folder)
     speaks = method == "cloze" or name in tiny_models.CAUSAL
     return (tiny_models.make_speaking if speaks else tiny_models.make)(name, folder)
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
+from luthier.entrances.texts import text_of
 from luthier.errors import RecipeError
-from luthier.inputs import text_of
 from luthier.methods import Context, Method
 from luthier.methods.lora import Lora
 from luthier.methods.prompt import Prompt

@@ -243,3 +243,12 @@ def test_the_saved_tokenizer_asks_in_the_same_words(plain: PreTrainedTokenizerBa
 def test_tokenizers_without_a_first_token(tmp_path: Path) -> None:
     tokenizer = tiny_models.word_tokenizer()
     assert json.dumps("[CLS]") in chat_template(tokenizer, PLAIN)
+
+
+def test_a_person_asks_for_the_answer_to_the_last_turn(chatting: PreTrainedTokenizerBase) -> None:
+    modality = Dialogue(chatting, 256, None)
+    asked = modality.encode([modality.given(TALK[:4])]).columns["target_prompt"][0]
+    whole = chatting.apply_chat_template(TALK[:4], add_generation_prompt=True)["input_ids"]
+    told, expected = (chatting.decode(ids).replace(" ", "") for ids in (asked, whole))
+    assert told == expected, "not to the first, which has an answer; the decoder puts spaces behind special tokens"
+    assert modality.given(TALK) == TALK

@@ -174,6 +174,8 @@ def test_single_mistakes(document: dict[str, object], sentence: str) -> None:
 
 
 def test_what_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"^A recipe is a file, a mapping or a Recipe; got list\.$"):
+        read(["model: demo/minilm-en"])  # type: ignore[arg-type]
     assert (
         refusal(tmp_path / "none.yaml") == f"There is no recipe '{tmp_path}/none.yaml'. `luthier init DATA` writes one."
     )

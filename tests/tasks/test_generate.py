@@ -18,6 +18,7 @@ import luthier
 import tiny_models
 from luthier.errors import DataError, LuthierError
 from luthier.methods import METHODS
+from luthier.modalities.text import Text
 
 TOKENS = 12
 
@@ -171,6 +172,21 @@ def test_bad_rows_may_be_refused(instructions: Path, stories: Path, tmp_path: Pa
     given = recipe(instructions, stories, tmp_path / "run")
     with pytest.raises(DataError, match=r"1 of 71 rows of the data cannot be used: row 71 \(no answer\)"):
         luthier.train(given, data={**given["data"], "bad_rows": "error"})
+
+
+def test_what_is_no_prompt_is_refused(run: luthier.Run) -> None:
+    for value, told in ((3, "int"), ([["tell", "me"]], "list")):
+        with pytest.raises(DataError) as refused:
+            run.predict(value)  # type: ignore[arg-type]
+        assert str(refused.value) == (
+            f"A model that writes answers a prompt, or a conversation as a list of {{role, content}}; got {told}."
+        )
+
+
+def test_a_modality_that_cannot_write_is_refused(run: luthier.Run) -> None:
+    modality = Text(tiny_models.word_tokenizer())
+    with pytest.raises(TypeError, match=r"Text reads and does not write"):
+        run.target.completed(torch.zeros(1, 3), None, modality, {})
 
 
 def test_too_long_rows_are_counted_dropped_or_refused(instructions: Path, stories: Path, tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def test_what_has_no_spread_cannot_be_learned() -> None:
     assert str(refused.value) == (
         "Regression needs numbers that differ, and the training rows have only 3. Is this the right label column?"
     )
+    with pytest.raises(DataError, match=r"the training rows have only 0\.1\. Is this"):
+        Regress().learn([0.1] * 100)  # whose deviation is computed as 2.8e-17
     with pytest.raises(DataError, match=r"the training rows have none\. Is this"):
         Regress().learn([])
     with pytest.raises(DataError, match=r"have only 2 in column 'b'\. Is this"):

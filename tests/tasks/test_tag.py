@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForTokenClassification, pipeline
 
+import luthier
 import tiny_models
 from luthier.data.token_rows import written
 from luthier.errors import DataError
@@ -290,3 +291,18 @@ def test_a_network_learns_and_transformers_finds_the_same_entities(tmp_path: Pat
             (one["entity_group"], sentence[one["start"] : one["end"]]) for one in theirs
         ]
         assert [one[2] for one in ours] == pytest.approx([one["score"] for one in theirs], abs=1e-4)
+
+
+def test_what_is_no_row_of_words_is_refused(tmp_path: Path) -> None:
+    words = "\n\n".join(
+        f"the O\n{tiny_models.WORDS[row % 10]} B-N\n{tiny_models.WORDS[row // 10]} O" for row in range(40)
+    )
+    (tmp_path / "rows.bio").write_text(words + "\n", encoding="utf-8")
+    model = tiny_models.make("bert", tmp_path / "bert")
+    recipe = {"task": "tag", "model": str(model), "data": {"files": str(tmp_path / "rows.bio")}}
+    run = luthier.train(recipe, method="head", train={"epochs": 1}, output=str(tmp_path / "run"))
+    takes = "A model that tags predicts a text, or a list of its words"
+    for value, told in ((3, "int"), ([["the", 3]], "a list with int in it")):
+        with pytest.raises(DataError) as refused:
+            run.predict(value)  # type: ignore[arg-type]
+        assert str(refused.value) == f"{takes}; got {told}."

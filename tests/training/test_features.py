@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from luthier.data.batches import Feed
+from luthier.data.batches import Feed, Sequences
 from luthier.training.features import Features, FrozenFeed, Shape, shapes
 from luthier.training.keeping import bytes_of
 from luthier.training.selection import Selection
@@ -27,7 +27,7 @@ def filled(parts: tuple[str, ...], dtype: torch.dtype) -> Features:
     selection = Selection(parts)
     made = shapes(leaves_of(np.arange(5), dtype), selection)
     tensors = [None if one is None else torch.empty(one.size(LENGTHS), dtype=one.dtype) for one in made]
-    features = Features(made, tensors, LENGTHS)
+    features = Features(made, tensors, Sequences(np.ones(len(LENGTHS), dtype=np.int64), LENGTHS))
     for rows in (np.array([4, 2]), np.array([0, 3, 1])):
         features.put(rows, selection.keep(leaves_of(rows, dtype), torch.from_numpy(LENGTHS[rows])))
     return features

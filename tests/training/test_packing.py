@@ -111,6 +111,14 @@ def test_training_packed_equals_training_padded(answers: Path, tmp_path: Path) -
     assert set(paddings[1]) == {1.0} != set(paddings[0])
 
 
+def test_outputs_below_packed_rows_are_not_kept(answers: Path, tmp_path: Path) -> None:
+    model = tiny_models.make_speaking("llama", tmp_path / "llama")
+    top = {"method": {"name": "top", "blocks": 1}}
+    run = luthier.train(recipe(answers, model, tmp_path / "run", packing=True) | top)
+    (said,) = [one["text"] for one in run.folder.records() if one["event"] == "frozen"]
+    assert said == "No outputs of frozen parts are kept: rows are packed, and none is computed alone."
+
+
 def test_refusals(answers: Path, tmp_path: Path, tiny_bert: Path, reviews: Path) -> None:
     bloom = tmp_path / "bloom"
     tokenizer = tiny_models.word_tokenizer()

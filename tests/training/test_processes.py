@@ -16,8 +16,9 @@ from test_resume import evaluations, log, steps
 
 from small_jobs import recipe_for, write_recipe
 
-SETTINGS = {"epochs": 2, "max_tokens": 64, "batch_size": 19, "monitor": "log_loss"}
+SETTINGS = {"max_tokens": 64, "batch_size": 19, "monitor": "log_loss"}
 """Of 96 training rows, the last batch of an epoch has one: fewer rows than processes. Each share is cut into several calls."""
+STAGES = [{"epochs": 1, "method": "head"}, {"epochs": 2, "method": "full"}]
 
 
 def torchrun(recipe: Path, output: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, still_bert: Path, sentences: 
     data.write_text(
         "review,sentiment\n" + "".join(f"{text},{label}\n" for text, label in sentences(120, 5)), encoding="utf-8"
     )
-    recipe = write_recipe(recipe_for(still_bert, data, place / "one", SETTINGS), place / "recipe.yaml")
+    recipe = write_recipe(recipe_for(still_bert, data, place / "one", SETTINGS, stages=STAGES), place / "recipe.yaml")
     both = torchrun(recipe, place / "two")
     assert both.returncode == 0, both.stderr
     one = luthier("train", str(recipe), notes=place / "notes")
@@ -78,3 +79,9 @@ def test_one_set_of_files_and_one_table(runs: tuple[Path, Path, str]) -> None:
     one, two, printed = runs
     assert {file.relative_to(one) for file in one.rglob("*")} == {file.relative_to(two) for file in two.rglob("*")}
     assert printed.count("Report: ") == 1
+
+
+def test_what_is_frozen_is_kept_by_one_process_only(runs: tuple[Path, Path, str]) -> None:
+    (one, _), (two, _) = ([entry["text"] for entry in log(folder, "frozen")] for folder in runs[:2])
+    assert one.startswith("Outputs of bert are kept for ")
+    assert two == "No outputs of frozen parts are kept: several processes train."

@@ -243,6 +243,14 @@ def test_a_setting_twice_of_what_does_not_wrap(still_bert: Path) -> None:
     assert str(refused.value) == "method: prefix is there twice with different settings; give it the same each time."
 
 
+def test_two_methods_around_the_same_layers(still_bert: Path) -> None:
+    with pytest.raises(RecipeError) as refused:
+        applied(still_bert, stages=[{"method": LORA}, {"method": "ia3"}])
+    assert str(refused.value) == (
+        "method: lora and ia3 cannot be combined, as each puts its own modules around the same layers; choose one of them."
+    )
+
+
 @pytest.mark.parametrize(
     ("epochs", "lacking"), [(1, "train.epochs is 1"), (3, "this model has no blocks")], ids=["epochs", "blocks"]
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import datasets
@@ -116,10 +116,18 @@ class AugmentedFeed(EncodedFeed):
             augment(self._source.augmentations, self._open(value), *draw)
             for value, draw in zip(values, drawn, strict=True)
         ]
-        encoded = self.modality.encode(changed)
+        encoded = self._with_labels(self.modality.encode(changed), rows)
         if self._masked:
             self._mask(encoded, drawn)
         return encoded
+
+    def _with_labels(self, encoded: Encoded, rows: np.ndarray) -> Encoded:
+        """With the columns that come from labels, such as what is said in a recording: those do not change."""
+        stored = self.rows.take(rows[:1]).keys() - encoded.columns.keys()
+        if not stored:
+            return encoded
+        kept = self.rows.take(rows)
+        return replace(encoded, columns={**encoded.columns, **{name: kept[name] for name in stored}})
 
     def _mask(self, encoded: Encoded, drawn: Sequence[tuple[int, int, int]]) -> None:
         """Change the spectrograms of encoded rows, in place."""

@@ -42,6 +42,16 @@ class Batches:
         return order[position * self.size : (position + 1) * self.size]
 
 
+@dataclass(frozen=True)
+class Sequences:
+    """What the network reads of some rows: a sequence each, or several windows of a long row."""
+
+    counts: np.ndarray
+    """How many each row is, (rows,)."""
+    lengths: np.ndarray
+    """Positions of each that are no padding, (sequences,), row after row."""
+
+
 class Feed(ABC):
     """Where batches come from: rows with their targets, asked for by number.
 
@@ -70,6 +80,10 @@ class Feed(ABC):
     @abstractmethod
     def lengths(self) -> np.ndarray:
         """Positions of each row that the network is called with, (rows,)."""
+
+    def sequences(self, indices: np.ndarray) -> Sequences:
+        """What `inputs` gives of some rows."""
+        return Sequences(np.ones(len(indices), dtype=np.int64), self.lengths[indices])
 
     @abstractmethod
     def inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
@@ -112,6 +126,13 @@ class EncodedFeed(Feed):
     def lengths(self) -> np.ndarray:
         """Of the rows as encoded."""
         return self.rows.lengths
+
+    def sequences(self, indices: np.ndarray) -> Sequences:
+        """The windows of rows that have several."""
+        if not self.modality.windows:
+            return super().sequences(indices)
+        sizes = self.rows.take(indices)[self.modality.windows]
+        return Sequences(np.array(list(map(len, sizes)), dtype=np.int64), np.concatenate(sizes))
 
     def inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """Collated by the modality."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import datasets
 
-from luthier.data import cells, dialogues, media
-from luthier.data.labels import Found, Kind, all_integers, arrow_type, is_text, labels
+from luthier.data import captions, cells, dialogues, media, passages, transcripts
+from luthier.data.found import Found, Kind
+from luthier.data.labels import all_integers, arrow_type, is_text, labels
 from luthier.data.looks import (
     LABEL_NAMES,
     NUMBER,
@@ -35,12 +36,22 @@ LONG = 3.0
 """How many times longer than the next a column's texts must be to be taken for the text by content alone."""
 
 
-READ_AS: Mapping[str, Labels] = {"numbers": "numbers", "tags": "tags", "texts": "texts"}
+READ_AS: Mapping[str, Labels] = {
+    "numbers": "numbers",
+    "tags": "tags",
+    "texts": "texts",
+    "none": "none",
+    "answers": "answers",
+    "transcripts": "transcripts",
+}
 """How a task reads labels of some kinds; all others are of classes."""
 
 OWN_WAYS: Mapping[Labels, Callable[[datasets.Dataset, Columns], Found]] = {
     "tags": token_lists,
     "texts": dialogues.find,
+    "none": captions.pairs,
+    "answers": passages.find,
+    "transcripts": transcripts.find,
 }
 """How columns are found where inputs are no single texts, images or sounds."""
 
@@ -63,6 +74,9 @@ def infer(dataset: datasets.Dataset, given: Columns, wanted: Labels = "classes")
     pair = paired(dataset.column_names, given)
     if pair and all(is_text(arrow_type(dataset, name)) for name in pair):
         return _pair(dataset, given, wanted, *pair)
+    captioned = captions.both(dataset, given)
+    if captioned:
+        return _captioned(dataset, given, wanted, *captioned)
     decoded = _decoded(dataset, given)
     looks = look_at(dataset.remove_columns(list(decoded)))
     medium, text, why_text = _media(decoded, given) if decoded else ("text", *_text(looks, given))
@@ -117,7 +131,7 @@ def _check_given(dataset: datasets.Dataset, given: Columns) -> None:
         twice = named.get(column) or ("label" if column in labels_given else None)
         if twice:
             raise DataError(f"data.columns names {column!r} as both {key} and {twice}.")
-        if medium not in media.MEDIA and not is_text(arrow_type(dataset, column)):
+        if key not in media.MEDIA and not is_text(arrow_type(dataset, column)):
             raise DataError(f"data.columns.{key}: column {column!r} holds {arrow_type(dataset, column)}, not text.")
         named[column] = key
 
@@ -153,6 +167,14 @@ def _pair(dataset: datasets.Dataset, given: Columns, wanted: Labels, first: str,
     reason = "as the recipe says" if given.pair else "by their names"
     why = f"the texts of a pair are {first!r} and {second!r}, {reason}; {alone.why.partition('; ')[2]}"
     return replace(alone, also=(second,), medium="pair", why=why)
+
+
+def _captioned(dataset: datasets.Dataset, given: Columns, wanted: Labels, image: str, text: str) -> Found:
+    """A column of images and one of texts, and the label column among the others."""
+    one = given.model_copy(update={"text": text, "image": None})
+    alone = infer(dataset.remove_columns(image), one, wanted)
+    why = f"{captions.said(image, text, given)}; {alone.why.partition('; ')[2]}"
+    return replace(alone, text=image, also=(text,), medium=captions.MEDIUM, why=why)
 
 
 def _text(looks: Sequence[Look], given: Columns) -> tuple[str, str]:

@@ -11,8 +11,10 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
+from luthier.data.answers import Answer
 from luthier.data.exchange.chat import ROLES
-from luthier.data.labels import Answer, Found, arrow_type, is_text
+from luthier.data.found import Found
+from luthier.data.labels import arrow_type, is_text
 from luthier.errors import DataError
 from luthier.recipe.data import Columns
 from luthier.registry import closest
@@ -33,6 +35,8 @@ CONVERSATIONS = ("messages", "conversations", "conversation")
 """Earlier names win."""
 
 USER, ASSISTANT = "user", "assistant"
+PROMPT = "{prompt}"
+"""Where a prompt stands in what is written around it."""
 BETWEEN = "\n\n"
 """Stands between an instruction and what it is about."""
 

@@ -28,9 +28,16 @@ class Divided:
 def divide(tables: Mapping[str, Table], text: str, options: Data, seed: int) -> Divided:
     """Divide what the files leave undivided, and hold back validation rows where they give none.
 
+    Args:
+        tables: cleaned.
+        text: the column by which rows are told apart.
+        options: `data` of the recipe.
+        seed: of the recipe, for a division that has none of its own.
+
     Raises:
         DataError: the rows cannot be divided so.
     """
+    seed = seed if options.split.seed is None else options.split.seed
     if options.split.folds and set(tables) != {source.UNDIVIDED}:
         raise DataError(
             "data.split.folds divides one file, and the files give the splits already: leave folds out, or give one file."

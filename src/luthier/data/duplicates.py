@@ -60,6 +60,13 @@ class Groups:
         }
 
 
+def in_both(one: Groups, other: Groups) -> Groups:
+    """Rows that two searches, over the same rows, found to be alike."""
+    first = _first_equal(np.stack([one.first, other.first], axis=1))
+    equal = _first_equal(np.stack([one.equal, other.equal], axis=1))
+    return Groups(first, equal, max(one.crowded, other.crowded))
+
+
 def exact(dataset: datasets.Dataset, column: str, advance: Advance = silent) -> Groups:
     """Group rows whose texts are the same after `normal`. Memory grows with the number of rows, not with their length.
 

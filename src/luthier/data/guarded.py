@@ -12,7 +12,7 @@ from luthier.data import looked
 from luthier.data.changes import Change
 from luthier.data.columns import column_of
 from luthier.data.dates import moments
-from luthier.data.labels import Found
+from luthier.data.found import Found
 from luthier.data.leakage import Certificate, Side, certify, fix, ids, refuse
 from luthier.data.source import ORDER
 from luthier.data.table import Table
@@ -66,6 +66,8 @@ def _certificate(tables: Mapping[str, Table], sides: Mapping[str, Side], where: 
     }.items():
         if all(map(len, codes)):
             shared[kind] = np.concatenate(codes)
+    if where.also and looked.CONTENT in next(iter(tables.values())).rows.column_names:
+        shared["image"] = [value for one in tables.values() for value in one.rows[looked.CONTENT]]
     skipped: list[str] = []
     common = [name for name in next(iter(tables.values())).rows.column_names if _everywhere(tables, name)]
     column = ids.guess(common)
@@ -91,7 +93,7 @@ def _certificate(tables: Mapping[str, Table], sides: Mapping[str, Side], where: 
 
 def _tells(where: Found) -> bool:
     """Whether a text may give its label away: not where it only says where a row lies, nor for numbers and tags."""
-    return bool(where.also or not where.content) and where.kind != "numbers"
+    return bool(where.also or not where.content) and where.kind not in {"numbers", "answers"}
 
 
 def _everywhere(tables: Mapping[str, Table], column: str) -> bool:

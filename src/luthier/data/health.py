@@ -29,7 +29,7 @@ MANY = 0.05
 CLASSES = ("single", "list", "indicator", "separated")
 """How labels that are classes stand in the data; the others are numbers, tags and answers."""
 
-ALIKE = {"image": "the same picture", "audio": "the same sound"}
+ALIKE = {"image": "the same picture", "audio": "the same sound", "image+text": "the same picture and text"}
 """What rows share that repeat each other; all others share a text."""
 
 Facts = Mapping[str, Any]
@@ -129,6 +129,8 @@ def _shifted(facts: Facts) -> Iterator[Finding]:
     if found:
         advice = "Scores on the test rows may not be those of rows like the training rows." if found["found"] else ""
         yield Finding("shift", found["sentence"], advice)
+    elif "test" in facts["splits"]:
+        yield Finding("shift", "Whether test rows are like the training rows was not looked at.", "luthier check does.")
 
 
 def _unknown(facts: Facts) -> Iterator[Finding]:

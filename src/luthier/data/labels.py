@@ -7,14 +7,15 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from luthier.data.answers import Answer
 from luthier.data.cells import values
+from luthier.data.found import Found, Kind
 from luthier.data.tables import scan
 from luthier.errors import DataError
 
@@ -25,61 +26,6 @@ INTEGER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
 YES = frozenset({"1", "1.0", "true", "yes"})
 NO = frozenset({"0", "0.0", "false", "no"})
 
-Kind = Literal["single", "list", "indicator", "separated", "numbers", "tags", "texts"]
-
-
-class Answer(str):
-    """A label in free words, which is no class that rows share."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True)
-class Found:
-    """Which columns hold the text and the label."""
-
-    text: str
-    label: str | list[str]
-    """A column, or one 0/1 column per label."""
-    separator: str | None
-    """What stands between several labels in one cell."""
-    kind: Kind
-    """`single`: one label a row; `texts`: an answer in free words; `tags`: a list of one for each token; `numbers`: one number a row, or
-    one in each of several columns; the others are multi-label: a `list` in the column, an `indicator` column per label, or labels
-    `separated` by a character."""
-    why: str
-    """A sentence that explains the choice."""
-    integers: bool = False
-    """Whether every label of the rows this was inferred from is an integer."""
-    medium: str = "text"
-    """What the column of inputs holds: `text`, `tokens` (lists of words), or a key of `data.media.MEDIA`."""
-    content: str = ""
-    """The column by which rows are told apart, where the inputs are no text: their hash, or what lists of words say; of several columns
-    of inputs what stands in all of them."""
-    also: tuple[str, ...] = ()
-    """Further columns of inputs, which the model reads together with `text`."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """All columns that the model reads, in order."""
-        return (self.text, *self.also)
-
-    @property
-    def encoded(self) -> tuple[str, ...]:
-        """Columns that become rows of numbers: the inputs and, where the model writes its answer behind them, that too."""
-        with_answer = self.kind == "texts" and isinstance(self.label, str) and self.label not in self.inputs
-        return (*self.inputs, *([str(self.label)] if with_answer else []))
-
-    @property
-    def told(self) -> tuple[str, ...]:
-        """Columns of inputs that people are shown: of conversations what is asked, in words."""
-        return (self.compared,) if self.medium == "dialogue" else self.inputs
-
-    @property
-    def compared(self) -> str:
-        """The column by which rows are told apart."""
-        return self.content or self.text
-
 
 def labels(dataset: datasets.Dataset, found: Found) -> list[Any]:
     """One value per row.
@@ -87,7 +33,7 @@ def labels(dataset: datasets.Dataset, found: Found) -> list[Any]:
     A single label is a str, or an int where `found.integers` and it reads as one; whole floats count as integers, booleans become
     `true` and `false`, class numbers of a ClassLabel their names. Multi-label values are lists of str; no label at all is an empty
     list. Numbers are floats, and of several columns a mapping of column to float. Missing is None: null, an empty or blank cell, a
-    class number below 0, and for indicators and several numbers any missing cell.
+    class number below 0, and for indicators and several numbers any missing cell. Rows that have none are all 1.
 
     Raises:
         DataError: an indicator column holds something that is neither 0 nor 1, a number is none, or a list cannot be read.
@@ -191,6 +137,22 @@ def _texts(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
     return last_answers(values(dataset, found.encoded))
 
 
+def _none(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    return iter([1.0] * len(dataset))
+
+
+def _answers(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    from luthier.data.passages import read
+
+    return read(dataset, found)
+
+
+def _transcripts(dataset: datasets.Dataset, found: Found) -> Iterator[Any]:
+    from luthier.data.transcripts import words
+
+    return words(dataset, found)
+
+
 READERS: dict[Kind, Callable[[datasets.Dataset, Found], Iterator[Any]]] = {
     "single": _single,
     "list": _list,
@@ -199,6 +161,9 @@ READERS: dict[Kind, Callable[[datasets.Dataset, Found], Iterator[Any]]] = {
     "numbers": _numbers,
     "tags": _tags,
     "texts": _texts,
+    "none": _none,
+    "answers": _answers,
+    "transcripts": _transcripts,
 }
 
 

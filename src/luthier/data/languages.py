@@ -6,7 +6,7 @@ It is 4.5 MB, needs numpy only and always answers the same; lingua-language-dete
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from luthier import extras
 from luthier.data import media
-from luthier.data.labels import Found
+from luthier.data.found import Found
 from luthier.errors import ExtraError
 
 LOOKED_AT = 1000
@@ -71,7 +71,7 @@ def find(rows: datasets.Dataset, found: Found) -> dict[str, Any]:
     if found.medium in media.MEDIA or not len(rows):
         return {}
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(np.int64))
-    texts = [text for text in rows.select(places)[found.compared] if text]
+    texts = [text for text in rows.select(places)[found.said] if text]
     try:
         told = Counter(_language(text[:READ]) for text in texts)
     except ExtraError as missing:
@@ -96,6 +96,12 @@ def sentence(facts: Mapping[str, Any]) -> str:
     told = ", ".join([f"{share:.0%} of the rows are {first}", *(f"{share:.0%} {name}" for name, share in others)])
     unclear = f"{facts['unclear']:,} of the {facts['looked_at']:,} training rows looked at are too short or too mixed to tell."
     return f"{told}. {unclear}" if facts["unclear"] else f"{told}."
+
+
+def of(texts: Iterable[str | None]) -> list[str | None]:
+    """The language of each text by name; None where it is not clear, or there is no text."""
+    codes = [_language(text[:READ]) if text else "" for text in texts]
+    return [NAMES[code] if code else None for code in codes]
 
 
 def _language(text: str) -> str:

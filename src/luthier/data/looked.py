@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from luthier.data import cells, clean, dialogues, duplicates, media, odd, token_rows
+from luthier.data import cells, clean, dialogues, duplicates, media, odd, passages, token_rows
 from luthier.data.duplicates import Groups
-from luthier.data.labels import Found, labels
+from luthier.data.found import Found
+from luthier.data.labels import labels
 from luthier.errors import DataError, ExtraError
 from luthier.recipe.data import Data
 from luthier.registry import closest
@@ -35,6 +36,8 @@ TOGETHER = "texts together"
 """Name of the column with all texts of a row, where the model reads several."""
 LOOK = "hash of the look"
 """Name of the column with perceptual hashes."""
+ADDED = (CONTENT, LOOK, WRITTEN, ASKED, TOGETHER)
+"""Columns that looking adds."""
 SHOWN = 5
 
 
@@ -54,9 +57,8 @@ class Looked:
     @property
     def compared(self) -> dict[str, datasets.Dataset]:
         """The splits with what tells their rows apart, and without what was decoded."""
-        if self.found.medium not in media.MEDIA:
-            return self.splits
-        return {name: rows.remove_columns(self.found.text) for name, rows in self.splits.items()}
+        decoded = list(media.perceived(self.found.medium, self.found.inputs))
+        return {name: rows.remove_columns(decoded) for name, rows in self.splits.items()}
 
 
 def look(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
@@ -69,8 +71,12 @@ def look(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
     _check_columns(splits, found)
     if found.medium in media.MEDIA:
         return _media(splits, found)
+    if media.perceived(found.medium, found.inputs):
+        return _captioned(splits, found)
     if found.kind == "texts":
         return _dialogues(splits, found)
+    if found.kind == "answers":
+        return _questions(splits, found)
     if found.also:
         return _several(splits, found)
     return _tokens(splits, found) if found.kind == "tags" else _texts(splits, found)
@@ -90,19 +96,17 @@ def _check_columns(splits: Mapping[str, datasets.Dataset], found: Found) -> None
 
 def as_read(rows: datasets.Dataset) -> datasets.Dataset:
     """Rows without the columns that looking has added."""
-    return rows.remove_columns(
-        [name for name in (CONTENT, LOOK, WRITTEN, ASKED, TOGETHER) if name in rows.column_names]
-    )
+    return rows.remove_columns([name for name in ADDED if name in rows.column_names])
 
 
 def shown(rows: datasets.Dataset, found: Found) -> list[str]:
     """What people are shown of each row: the text, or where it lies."""
     if found.medium not in media.MEDIA:
-        return list(rows[found.compared])
+        return list(rows[found.said])
     return [media.shown(value) for value in _places(rows, found.text)]
 
 
-WORDS = {"image": "picture", "audio": "sound"}
+WORDS = {"image": "picture", "audio": "sound", "image+text": "picture and text"}
 
 
 def what(found: Found) -> str:
@@ -113,16 +117,25 @@ def what(found: Found) -> str:
 def alike(parts: Sequence[datasets.Dataset], found: Found, options: Data, console: Console) -> tuple[Groups, str]:
     """Groups over the rows of all parts, and why near duplicates were left out, where they were asked for."""
     if found.medium in media.MEDIA:
-        return _alike_media(parts, found, options), ""
-    rows = datasets.concatenate_datasets([part.select_columns([found.compared]) for part in parts])
+        return _alike_media(parts, options), ""
+    if found.kind == "answers":  # questions about one text are nearly the same row, and no copies
+        options = options.model_copy(update={"similarity": None})
+    groups, note = _alike_texts(parts, found.said, options, console)
+    if media.perceived(found.medium, found.inputs):
+        groups = duplicates.in_both(_alike_media(parts, options), groups)
+    return groups, note
+
+
+def _alike_texts(parts: Sequence[datasets.Dataset], column: str, options: Data, console: Console) -> tuple[Groups, str]:
+    rows = datasets.concatenate_datasets([part.select_columns([column]) for part in parts])
     how = "exact" if options.similarity is None else "near"
     with console.bar("Looking for duplicates", duplicates.PASSES[how] * len(rows)) as advance:
         if options.similarity is None:
-            return duplicates.exact(rows, found.compared, advance), ""
+            return duplicates.exact(rows, column, advance), ""
         try:
-            return duplicates.near(rows, found.compared, options.similarity, advance=advance), ""
+            return duplicates.near(rows, column, options.similarity, advance=advance), ""
         except ExtraError as missing:
-            return duplicates.exact(rows, found.compared, advance), f"Near duplicates were not looked for. {missing}"
+            return duplicates.exact(rows, column, advance), f"Near duplicates were not looked for. {missing}"
 
 
 def _texts(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
@@ -143,6 +156,17 @@ def _several(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
         unusable[name] = lacking
         strange += [one.sentence for one in odd.find(seen[name], TOGETHER)]
     return Looked(seen, replace(found, content=TOGETHER), unusable, strange)
+
+
+def _questions(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
+    """Questions are compared together with what answers them, and each answer must stand there."""
+    seen = _several(splits, found)
+    unusable, strange = {}, list(seen.odd)
+    for name, rows in splits.items():
+        answers = labels(rows, found)
+        unusable[name] = dict(passages.faults(answers)) | dict(seen.unusable[name])
+        strange += passages.remarks(answers, name)
+    return replace(seen, unusable=unusable, odd=strange)
 
 
 def _dialogues(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
@@ -182,6 +206,24 @@ def _media(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
     return Looked(seen, replace(found, content=CONTENT), unusable, strange, ceil(np.nanmax(longest)) or None)
 
 
+def _captioned(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
+    """Images with a text each are compared by both, and a row that lacks one of them cannot be used."""
+    ((image, medium),) = media.perceived(found.medium, found.inputs).items()
+    (text,) = (column for column in found.inputs if column != image)
+    alone = _media(splits, replace(found, text=image, also=(), medium=medium))
+    seen, unusable, strange = {}, {}, list(alone.odd)
+    for name, rows in alone.splits.items():
+        written = [cells.joined(row) for row in cells.values(rows, (CONTENT, text))]
+        seen[name] = rows.add_column(TOGETHER, written)
+        blank = clean.without_text(rows, text)
+        both = sorted({*blank, *alone.unusable[name]})
+        unusable[name] = {
+            row: " and ".join(filter(None, [alone.unusable[name].get(row), blank.get(row)])) for row in both
+        }
+        strange += [one.sentence for one in odd.find(rows, text)]
+    return Looked(seen, replace(found, content=TOGETHER, words=text), unusable, strange)
+
+
 def _remarks(remarks: Mapping[int, str], medium: str, split: str) -> list[str]:
     """One sentence for each kind of remark."""
     rows = defaultdict(list)
@@ -194,11 +236,11 @@ def _remarks(remarks: Mapping[int, str], medium: str, split: str) -> list[str]:
     ]
 
 
-def _alike_media(parts: Sequence[datasets.Dataset], found: Found, options: Data) -> Groups:
+def _alike_media(parts: Sequence[datasets.Dataset], options: Data) -> Groups:
     from luthier.data.media.alike import groups
     from luthier.data.media.examined import Examined
 
-    content = _column(parts, found.content)
+    content = _column(parts, CONTENT)
     looks = _column(parts, LOOK) if options.similarity is not None and LOOK in parts[0].column_names else None
     return groups(Examined(content, looks, {}, {}, {}))
 

@@ -23,7 +23,7 @@ NEIGHBOURS = 3
 NAMED = 5
 """Labels named in a note."""
 
-Treatment = Literal["ignore", "report", "drop", "fix"]
+Treatment = Literal["report", "drop", "fix"]
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,6 @@ class Treated:
     """Places of the rows that stay, ascending."""
     labels: list[Any]
     """Their labels."""
-    actions: list[dict[str, Any]]
-    """What was done with each suspect: `row` in the source, `action`, `given`, `likely` and `reason`."""
 
 
 def find(
@@ -129,49 +127,36 @@ def find(
 
 
 def treat(suspects: Sequence[Suspect], labels: Sequence[Any], how: Treatment) -> Treated:
-    """Do with suspect rows what the recipe says: `ignore` them, `report` them, `drop` them, or `fix` their labels.
+    """Do with suspect rows what the recipe says: `report` them, `drop` them, or `fix` their labels.
 
     Args:
         suspects: from `find`, for the same rows.
         labels: of all rows.
-        how: the recipe's `data.clean.labels`.
+        how: the recipe's `data.labels`.
     """
     return TREATMENTS[how](suspects, labels)
 
 
-def _ignored(suspects: Sequence[Suspect], labels: Sequence[Any]) -> Treated:
-    return Treated(np.arange(len(labels)), list(labels), [])
-
-
-def _reported(suspects: Sequence[Suspect], labels: Sequence[Any]) -> Treated:
-    return Treated(np.arange(len(labels)), list(labels), _actions(suspects, "reported"))
+def _left(suspects: Sequence[Suspect], labels: Sequence[Any]) -> Treated:
+    return Treated(np.arange(len(labels)), list(labels))
 
 
 def _dropped(suspects: Sequence[Suspect], labels: Sequence[Any]) -> Treated:
     kept = np.setdiff1d(np.arange(len(labels)), [suspect.index for suspect in suspects])
-    return Treated(kept, [labels[index] for index in kept], _actions(suspects, "dropped"))
+    return Treated(kept, [labels[index] for index in kept])
 
 
 def _fixed(suspects: Sequence[Suspect], labels: Sequence[Any]) -> Treated:
     likely = {suspect.index: suspect.likely for suspect in suspects}
-    changed = [likely.get(index, label) for index, label in enumerate(labels)]
-    return Treated(np.arange(len(labels)), changed, _actions(suspects, "relabelled"))
+    return Treated(np.arange(len(labels)), [likely.get(index, label) for index, label in enumerate(labels)])
 
 
 TREATMENTS: Mapping[Treatment, Callable[[Sequence[Suspect], Sequence[Any]], Treated]] = {
-    "ignore": _ignored,
-    "report": _reported,
+    "report": _left,
     "drop": _dropped,
     "fix": _fixed,
 }
 """What to do with suspect rows."""
-
-
-def _actions(suspects: Sequence[Suspect], action: str) -> list[dict[str, Any]]:
-    return [
-        {"row": one.row, "action": action, "given": one.given, "likely": one.likely, "reason": one.reason}
-        for one in suspects
-    ]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
-from luthier.data.labels import INTEGER, Found, Kind, arrow_type, is_text, labels
+from luthier.data.found import Found, Kind
+from luthier.data.labels import INTEGER, arrow_type, is_text, labels
 
 Changed = Mapping[int, Sequence[str]]
 """New labels by row, counted from 0."""

@@ -11,7 +11,7 @@ import numpy as np
 from luthier.data import conflicts, looked
 from luthier.data.changes import Change
 from luthier.data.duplicates import Groups
-from luthier.data.labels import Found
+from luthier.data.found import Found
 from luthier.data.table import Table
 from luthier.recipe.data import Data
 from luthier.show import Console

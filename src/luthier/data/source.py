@@ -157,8 +157,9 @@ def _read_folder(folder: Path, reading: Reading) -> Source:
 
 def _read_media(folder: Path, files: Sequence[Path], reading: Reading) -> Source:
     """A folder of images or sounds: its file of metadata, or folders of classes, with those of splits above them or not."""
-    if media_folder.metadata(folder):
-        return _read_described(folder, reading)
+    described = media_folder.metadata(folder)
+    if described:
+        return _read_described(described, reading)
     given = _labelled_folders(folder)
     if "train" in given:
         ignored = given.pop("", [])
@@ -172,9 +173,9 @@ def _read_media(folder: Path, files: Sequence[Path], reading: Reading) -> Source
     raise DataError(media_folder.unlabelled(folder) or _no_training(folder, files))
 
 
-def _read_described(folder: Path, reading: Reading) -> Source:
-    """A folder with a file of metadata; rows whose files all lie in folders of splits are divided so."""
-    table = media_folder.read_described(folder, reading)
+def _read_described(file: Path, reading: Reading) -> Source:
+    """A file of metadata in its folder; rows whose files all lie in folders of splits are divided so."""
+    folder, table = file.parent, media_folder.read_described(file, reading)
     names = [_split_called(name) for name in media_folder.first_folders(table.rows, folder)]
     rows = {split: [row for row, name in enumerate(names) if name == split] for split in ORDER}
     divided = {split: table.rows.select(some) for split, some in rows.items() if some and None not in names}
@@ -265,8 +266,9 @@ def _open(path: Path, reading: Reading) -> Table:
     found = hub.open_saved(path) if hub.is_saved(path) else {}
     if list(found) == ["train"]:
         return Table(found["train"])
-    if media_folder.metadata(path):
-        return media_folder.read_described(path, reading)
+    described = media_folder.metadata(path)
+    if described:
+        return media_folder.read_described(described, reading)
     if not found and media_folder.classes(path):
         rows, notes = media_folder.read_classes(path)
         return Table(rows, tuple(notes))

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from luthier.data.labels import Answer, measured
+from luthier.data.answers import Answer
+from luthier.data.labels import measured
 
 FIFTHS = (0.2, 0.4, 0.6, 0.8)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datasets
 import pyarrow as pa
 
-from luthier.data.labels import Found, arrow_type
+from luthier.data.found import Found
+from luthier.data.labels import arrow_type
 from luthier.data.looks import check_exist
 from luthier.errors import DataError
 from luthier.recipe.data import Columns
@@ -22,10 +23,11 @@ def token_lists(dataset: datasets.Dataset, given: Columns) -> Found:
     """
     if given.pair is not None:
         raise DataError("data.columns.pair names a second text, and this task reads one input a row: leave it out.")
-    check_exist(dataset, [name for name in (given.text, given.label) if isinstance(name, str)])
+    if isinstance(given.label, list):
+        raise DataError("data.columns.label: the tags of a row stand in one column; got a list.")
+    check_exist(dataset, [name for name in (given.text, given.label) if name is not None])
     lists = [name for name in dataset.column_names if _holds_lists(dataset, name)]
-    stated = given.label if isinstance(given.label, str) else None
-    tags = stated or next((name for name in TAG_NAMES if name in lists and name != given.text), None)
+    tags = given.label or next((name for name in TAG_NAMES if name in lists and name != given.text), None)
     others = [name for name in lists if name != tags]
     tokens = given.text or next((name for name in TOKEN_NAMES if name in others), None)
     if tokens is None or tags is None or not {tokens, tags} <= set(lists):

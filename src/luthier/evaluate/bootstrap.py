@@ -1,11 +1,12 @@
 """How sure a figure is: 95 % percentile intervals from 1,000 bootstrap resamples of the rows.
 
+The same seed and number of rows draw the same resamples, so that those of two models can be compared one by one.
+
 Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,8 +22,8 @@ BLOCK = 300_000
 
 def bootstrap(
     measure: Callable[[Array], Mapping[str, float]], rows: int, seed: int = 0, resamples: int = 1000
-) -> dict[str, tuple[float, float]]:
-    """Low and high end of the interval of each figure, for figures that have no faster form.
+) -> dict[str, Array]:
+    """Each figure of each resample, (resamples,), for figures that have no faster form; NaN where it is undefined.
 
     Args:
         measure: the figures of some rows, given by their numbers, each as often as it was drawn; what is undefined left out.
@@ -30,12 +31,10 @@ def bootstrap(
         seed: of the resampling.
         resamples: how many.
     """
-    found: dict[str, list[float]] = defaultdict(list)
-    for block in draw(rows, seed, resamples):
-        for times in block.astype(np.int64):
-            for name, value in measure(np.repeat(np.arange(rows), times)).items():
-                found[name].append(value)
-    return {name: percentiles(np.array(values)) for name, values in found.items() if np.isfinite(values).any()}
+    drawn = (times for block in draw(rows, seed, resamples) for times in block.astype(np.int64))
+    found = [measure(np.repeat(np.arange(rows), times)) for times in drawn]
+    names = dict.fromkeys(name for one in found for name in one)
+    return {name: np.array([one.get(name, np.nan) for one in found]) for name in names}
 
 
 def draw(rows: int, seed: int, resamples: int = 1000) -> Iterator[Array]:

@@ -15,17 +15,21 @@ READS = {
     "text": "a text",
     "tokens": "a text",
     "pair": "two texts together",
+    "question": "a question and a text that may answer it",
     **dict.fromkeys(("prompt", "instruction", "dialogue"), "a prompt"),
     "image": "an image",
     "audio": "a recording",
+    "image+text": "an image and a text together",
 }
 EXAMPLES = {
     "text": '"A text to read."',
     "tokens": '"A text to read."',
     "pair": '("A text to read.", "Another one.")',
+    "question": '{"question": "Who made the lute?", "context": "The lute was made by Hans."}',
     **dict.fromkeys(("prompt", "instruction", "dialogue"), '"What is a lute?"'),
     "image": '"a-picture.jpg"',
     "audio": '"a-recording.wav"',
+    "image+text": '{"image": "a-picture.jpg", "text": "A text to read."}',
 }
 PIPED = EXAMPLES | {
     "pair": '[{"text": "A text to read.", "text_pair": "Another one."}]',
@@ -75,11 +79,13 @@ def metadata(facts: Mapping[str, Any]) -> ModelCardData:
 def loading(facts: Mapping[str, Any]) -> str:
     """A few lines of Python that load the model without luthier; none where nothing else loads it."""
     run, about = facts["run"], facts["run"]["about"]
+    if run["library"] == "transformers" and about["plain"]:
+        return str(about["plain"].replace("{folder}", _model_folder(facts)))
     if run["library"] == "transformers":
         options = "".join(f", {name}={value!r}" for name, value in about["options"].items())
         call = f"predict({about['asked'] or PIPED[run['medium']]})"
         return (
-            "from transformers import pipeline\n"
+            f"{_registration(run['module'])}from transformers import pipeline\n"
             f'predict = pipeline("{_pipeline(facts)}", model="{_model_folder(facts)}"{options})\n'
             f"print({about['reading'].replace('{call}', call)})"
         )
@@ -158,7 +164,7 @@ def _model_folder(facts: Mapping[str, Any]) -> str:
 
 
 def _registration(module: str) -> str:
-    return f"import {module}  # makes this kind of adapter known to PEFT\n" if module else ""
+    return f"import {module}  # makes this kind known\n" if module else ""
 
 
 def _posix(folder: str) -> str:

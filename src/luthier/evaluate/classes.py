@@ -22,11 +22,13 @@ class ClassJudge(Judge):
     Args:
         labels: their names, in the order of the scores.
         multilabel: whether a row can have any number of them.
+        cuts: as in `metrics.decide`.
     """
 
-    def __init__(self, labels: Sequence[str], multilabel: bool) -> None:
+    def __init__(self, labels: Sequence[str], multilabel: bool, cuts: Array | None = None) -> None:
         self.labels = list(labels)
         self.multilabel = multilabel
+        self.cuts = cuts
 
     @property
     def monitor(self) -> str:
@@ -49,15 +51,20 @@ class ClassJudge(Judge):
 
     def metrics(self, targets: Array, scores: Array) -> dict[str, float]:
         """Every figure of `luthier.evaluate.metrics.measure`."""
-        return metrics.measure(targets, scores)
+        return metrics.measure(targets, scores, self.cuts)
 
     def measurable(self, targets: Array) -> list[str]:
         """Without ROC AUC where the rows have one class only."""
         return list(self.metrics(targets, np.full((len(targets), len(self.labels)), 1 / len(self.labels))))
 
-    def intervals(self, targets: Array, scores: Array, seed: int = 0) -> dict[str, tuple[float, float]]:
+    def resampled(self, targets: Array, scores: Array, seed: int = 0) -> dict[str, Array]:
         """By matrix products."""
-        return intervals.intervals(targets, scores, seed)
+        return intervals.resampled(targets, scores, seed, cuts=self.cuts)
+
+    def right(self, targets: Array, scores: Array) -> dict[str, Array]:
+        """Rows with the right class, or with every label right."""
+        missed = metrics.decide(targets, scores, self.cuts) != targets
+        return {"accuracy": ~(missed.any(axis=1) if self.multilabel else missed)}
 
     def baseline(self, targets: Array, train: Mapping[str, Any]) -> Baseline:
         """The most frequent class of the training rows, or the majority's yes or no to each label."""
@@ -65,19 +72,24 @@ class ClassJudge(Judge):
         figures = metrics.majority(counts, targets, train["rows"])
         return Baseline("majority class", self._most_frequent(counts, train["rows"]), figures)
 
+    def constant(self, targets: Array, train: Mapping[str, Any]) -> Array:
+        """The shares of the training rows as probabilities of every row."""
+        shares = np.array([train["labels"].get(label, 0) for label in self.labels]) / train["rows"]
+        return np.broadcast_to(shares, (len(targets), len(shares)))
+
     def errors(self, targets: Array, scores: Array) -> Errors:
         """The probability of a wrong answer; for several labels that of the surest wrong decision."""
-        missed = metrics.decide(targets, scores) != targets
+        missed = metrics.decide(targets, scores, self.cuts) != targets
         if self.multilabel:
-            sure = np.where(targets > 0, 1 - scores, scores).max(axis=1)
+            sure = np.where(missed, np.where(targets > 0, 1 - scores, scores), 0).max(axis=1)
             missed = missed.any(axis=1)
         else:
-            sure = scores.max(axis=1)
+            sure = metrics.confidences(targets, scores, self.cuts)[0]
         return Errors(np.where(missed, sure, 0.0), "Sure", "{:.0%}", "about which the model was most sure", graded=True)
 
     def sections(self, targets: Array, scores: Array) -> dict[str, Any]:
         """Which answers are mixed up, each label, and how far to trust the confidence."""
-        counts = metrics.confusion(targets, scores)
+        counts = metrics.confusion(targets, scores, self.cuts)
         return {
             "answers": {
                 "labels": self.labels,
@@ -85,10 +97,10 @@ class ClassJudge(Judge):
                 "counts": counts.tolist(),
                 "pairs": self._pairs(counts),
             },
-            "classes": metrics.per_class(targets, scores, self.labels),
+            "classes": metrics.per_class(targets, scores, self.labels, self.cuts),
             "calibration": {
-                "bins": metrics.reliability(*metrics.checked(targets, scores)),
-                "error": metrics.measure(targets, scores)["ece"],
+                "bins": metrics.reliability(*metrics.checked(targets, scores), cuts=self.cuts),
+                "error": self.metrics(targets, scores)["ece"],
                 "multilabel": self.multilabel,
             },
         }

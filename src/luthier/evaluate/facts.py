@@ -16,6 +16,7 @@ from luthier.evaluate.diagnose import diagnose
 from luthier.evaluate.judge import Figure
 from luthier.evaluate.loading import loading
 from luthier.evaluate.records import Records
+from luthier.networks import title
 
 Facts = dict[str, Any]
 
@@ -30,17 +31,17 @@ FEW_ROWS = 100
 def run(records: Records) -> Facts:
     """What was trained, how and for how long."""
     resolved, stop = records.resolved, _last(records.log, "stop")
-    how = loading(records.folder / "model")
+    how, about = loading(records.folder / "model"), records.target.about
     return {
         "name": records.folder.name,
         "folder": str(records.folder),
         "task": plan.name(records.recipe.get("task")),
         "labels": list(records.target.model_config.get("id2label", {}).values()),
-        "about": asdict(records.target.about),
+        "about": asdict(about.apart if how.apart and about.apart else about),
         "input": cells.read_by(records.data["columns"]),
         "medium": records.data["columns"].get("medium", "text"),
         "target": records.data["columns"]["label"],
-        "model": records.recipe["model"],
+        "model": title(records.recipe["model"]),
         "base_model": resolved.get("base_model"),
         "method": plan.methods(records.recipe),
         "names": plan.told(records.recipe, plan.name),
@@ -178,6 +179,11 @@ def curves(records: Records) -> Facts | None:
 def judged(section: str) -> Callable[[Records], Any]:
     """What gathers a section that only some tasks have."""
     return lambda records: records.sections.get(section)
+
+
+def calibrated(records: Records) -> Facts | None:
+    """What `luthier calibrate` has fitted; None where nothing was."""
+    return records.data.get("calibration")
 
 
 def recipe(records: Records) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.evaluate.bootstrap import bootstrap
+from luthier.evaluate.bootstrap import bootstrap, percentiles
 
 PerRow = np.ndarray | Sequence[np.ndarray]
 """One entry a row: an array with rows on its first axis or, where rows differ in size, a list of arrays."""
@@ -78,6 +78,10 @@ class Judge(ABC):
             DivergedError: a score is not a number.
         """
 
+    def of_part(self, targets: Any, scores: Any, rows: np.ndarray) -> dict[str, float]:
+        """`metrics` of some of the rows, given by their numbers."""
+        return self.metrics(take(targets, rows), take(scores, rows))
+
     def measurable(self, targets: Any) -> list[str]:
         """Names of the figures that `metrics` gives for these rows, whatever is answered."""
         return list(self.figures)
@@ -87,8 +91,20 @@ class Judge(ABC):
         """How far each row is wrong, to show the worst."""
 
     def intervals(self, targets: Any, scores: Any, seed: int = 0) -> dict[str, tuple[float, float]]:
-        """95 % bootstrap interval of each figure; a thousand times the work of `metrics` where a member has no faster way."""
+        """95 % bootstrap interval of each figure that has one."""
+        found = self.resampled(targets, scores, seed)
+        return {name: percentiles(values) for name, values in found.items() if np.isfinite(values).any()}
+
+    def resampled(self, targets: Any, scores: Any, seed: int = 0) -> dict[str, np.ndarray]:
+        """Each figure of each of the resamples that `bootstrap.draw` makes by this seed, (resamples,); NaN where it is undefined.
+
+        A thousand times the work of `metrics` where a member has no faster way. Left out is what resampling distorts.
+        """
         return bootstrap(lambda rows: self.metrics(take(targets, rows), take(scores, rows)), len(targets), seed)
+
+    def right(self, targets: Any, scores: Any) -> dict[str, np.ndarray]:
+        """Which rows are right, (rows,) bool, by the name of each figure that is the share of such rows and of nothing else."""
+        return {}
 
     def baseline(self, targets: Any, train: Mapping[str, Any]) -> Baseline | None:
         """What one answer for all rows gets; None where a task has no such answer.
@@ -96,6 +112,13 @@ class Judge(ABC):
         Args:
             targets: what is to be answered.
             train: facts of the training split in data.json: `rows`, and in `labels` what `Target.count` says of them.
+        """
+        return None
+
+    def constant(self, targets: Any, train: Mapping[str, Any]) -> Any:
+        """The answer of `baseline` as scores of these rows, so that a model can be compared with it row by row; None where there are none.
+
+        Its figures are those of `baseline`, but where that takes another answer for a figure.
         """
         return None
 

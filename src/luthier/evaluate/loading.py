@@ -17,6 +17,10 @@ from luthier.models.find import ADAPTER, RECORD
 from luthier.recipe.schema import AnyMethod
 
 TRANSFORMERS, PEFT, LUTHIER = "transformers", "peft", "luthier"
+OWN = "luthier-"
+"""Begins the kinds of networks that only luthier knows."""
+MADE = {f"{OWN}{medium}-network" for medium in ("image", "audio", "text")}
+"""Those of them that pipelines of transformers open after `import luthier`."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +32,18 @@ class Loading:
     base: str = ""
     """Name of the model that an increment belongs to; empty where the folder holds all weights."""
     module: str = ""
-    """What has to be imported first, so that PEFT knows the kind of adapter."""
+    """What has to be imported first, so that PEFT or transformers knows the kind."""
+    apart: bool = False
+    """Whether the network has an encoder and a decoder."""
 
     @property
     def sentence(self) -> str:
         """The same for people, to stand behind the folder."""
+        after = f" after `import {self.module}`" if self.module else ""
         if self.library == TRANSFORMERS:
-            return "loads with plain transformers"
+            return f"loads with plain transformers{after}"
         start = f"an increment of {self.base}; " if self.base else ""
         plain = {PEFT: "; plain PEFT loads it"}.get(self.library, "")
-        after = f" after `import {self.module}`" if self.module else ""
         return f"{start}`luthier predict` and `luthier.open` load it{plain}{after}"
 
 
@@ -46,11 +52,15 @@ def loading(folder: Path) -> Loading:
     record = _json(folder / RECORD)
     adapter = _json(folder / ADAPTER)
     base = (record.get("base") or {}).get("name", "")
+    config = _json(folder / "config.json")
+    apart, kind = bool(config.get("is_encoder_decoder")), str(config.get("model_type", ""))
     if (folder / ADAPTER).is_file() and _loads_with_peft(record):
         known, module = _type(adapter["peft_type"]) if "peft_type" in adapter else (True, "")
         if known:
-            return Loading(PEFT, base, module)
-    return Loading(LUTHIER if record else TRANSFORMERS, base)
+            return Loading(PEFT, base, module, apart)
+    if not record and kind in MADE:
+        return Loading(TRANSFORMERS, module="luthier")
+    return Loading(LUTHIER if record or kind.startswith(OWN) else TRANSFORMERS, base, apart=apart)
 
 
 def _loads_with_peft(record: dict[str, Any]) -> bool:

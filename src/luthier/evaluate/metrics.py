@@ -54,15 +54,17 @@ FIGURES: dict[str, Figure] = {
 
 SECOND_CLASS = ("precision", "recall", "f1")
 """Figures about the second of two classes, which more have not."""
+THRESHOLD = 0.5
+"""Probability from which a label of a multi-label row counts as answered."""
 
 
-def measure(targets: Array, probabilities: Array, threshold: float = 0.5) -> dict[str, float]:
+def measure(targets: Array, probabilities: Array, cuts: Array | None = None) -> dict[str, float]:
     """Every figure that is defined for these rows.
 
     Args:
         targets: class indices (rows,), or 0/1 (rows, labels) for multi-label rows.
         probabilities: (rows, labels).
-        threshold: probability from which a label of a multi-label row counts as answered.
+        cuts: as in `decide`.
 
     Raises:
         DataError: there are no rows.
@@ -70,12 +72,12 @@ def measure(targets: Array, probabilities: Array, threshold: float = 0.5) -> dic
     """
     targets, probabilities = checked(targets, probabilities)
     with config_context(assume_finite=True, skip_parameter_validation=True):  # checked above; it takes half of the time
-        figures = _figures(targets, probabilities, threshold)
+        figures = _figures(targets, probabilities, cuts)
     return {name: float(value) for name in FIGURES if (value := figures.get(name)) is not None}
 
 
-def _figures(targets: Array, probabilities: Array, threshold: float) -> dict[str, float | None]:
-    answers = decide(targets, probabilities, threshold)
+def _figures(targets: Array, probabilities: Array, cuts: Array | None) -> dict[str, float | None]:
+    answers = decide(targets, probabilities, cuts)
     return {
         "accuracy": reference.accuracy_score(targets, answers),
         **_averages(targets, answers),
@@ -83,13 +85,27 @@ def _figures(targets: Array, probabilities: Array, threshold: float) -> dict[str
         "roc_auc": _roc_auc(targets, probabilities),
         "log_loss": _log_loss(targets, probabilities),
         "brier": _brier(targets, probabilities),
-        "ece": _calibration_error(reliability(targets, probabilities, threshold)),
+        "ece": _calibration_error(reliability(targets, probabilities, cuts=cuts)),
     }
 
 
-def decide(targets: Array, probabilities: Array, threshold: float = 0.5) -> Array:
-    """Answers in the form of `targets`: the likeliest class, or every label that reaches the threshold."""
-    return (probabilities >= threshold).astype(np.int64) if targets.ndim == 2 else probabilities.argmax(axis=1)
+def decide(targets: Array, probabilities: Array, cuts: Array | None = None) -> Array:
+    """Answers in the form of `targets`: the likeliest class, or every label that reaches `THRESHOLD`.
+
+    Args:
+        targets: only their number of dimensions counts.
+        probabilities: (rows, labels).
+        cuts: (labels,), the probability from which a label is answered, in place of that; NaN where it has none of its own. Where
+            rows have one class only one may have one, and it is answered from there on whatever is likeliest, and never below.
+    """
+    if targets.ndim == 2:
+        limits = THRESHOLD if cuts is None else np.where(np.isnan(cuts), THRESHOLD, cuts)
+        return (probabilities >= limits).astype(np.int64)
+    if cuts is None or np.isnan(cuts).all():
+        return np.asarray(probabilities.argmax(axis=1))
+    watched = int(np.nanargmin(cuts))
+    others = np.where(np.arange(len(cuts)) == watched, -np.inf, probabilities).argmax(axis=1)
+    return np.where(probabilities[:, watched] >= cuts[watched], watched, others)
 
 
 def one_vs_rest(targets: Array, probabilities: Array) -> tuple[Array, Array]:
@@ -105,12 +121,12 @@ def one_vs_rest(targets: Array, probabilities: Array) -> tuple[Array, Array]:
 
 
 def per_class(
-    targets: Array, probabilities: Array, labels: Sequence[str], threshold: float = 0.5
+    targets: Array, probabilities: Array, labels: Sequence[str], cuts: Array | None = None
 ) -> list[dict[str, Any]]:
     """Precision, recall, F1 and number of rows of each class; what divides by zero is 0."""
     targets, probabilities = checked(targets, probabilities)
     columns = reference.precision_recall_fscore_support(
-        targets, decide(targets, probabilities, threshold), labels=np.arange(len(labels)), zero_division=0
+        targets, decide(targets, probabilities, cuts), labels=np.arange(len(labels)), zero_division=0
     )
     return [
         {"label": label, "precision": float(precision), "recall": float(recall), "f1": float(f1), "rows": int(rows)}
@@ -118,10 +134,10 @@ def per_class(
     ]
 
 
-def confusion(targets: Array, probabilities: Array, threshold: float = 0.5) -> Array:
+def confusion(targets: Array, probabilities: Array, cuts: Array | None = None) -> Array:
     """Counts (truth, answer) of shape (labels, labels); for multi-label rows one 2 x 2 table a label: (labels, 2, 2)."""
     targets, probabilities = checked(targets, probabilities)
-    answers = decide(targets, probabilities, threshold)
+    answers = decide(targets, probabilities, cuts)
     if targets.ndim == 2:
         return np.asarray(reference.multilabel_confusion_matrix(targets, answers))
     return np.asarray(reference.confusion_matrix(targets, answers, labels=np.arange(probabilities.shape[1])))
@@ -146,13 +162,15 @@ def majority(train_counts: Sequence[int], targets: Array, train_rows: int | None
     return measure(targets, np.broadcast_to(shares, (len(targets), len(shares))))
 
 
-def reliability(targets: Array, probabilities: Array, threshold: float = 0.5, bins: int = 15) -> list[dict[str, float]]:
+def reliability(
+    targets: Array, probabilities: Array, bins: int = 15, cuts: Array | None = None
+) -> list[dict[str, float]]:
     """Confidence against accuracy in equal-width bins of confidence; empty bins are left out.
 
     Confidence is the probability of the answer given; for multi-label rows every label is an answer of its own, yes or no.
     Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
     """
-    confidence, right = _confidences(targets, probabilities, threshold)
+    confidence, right = confidences(targets, probabilities, cuts)
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     rows = np.bincount(place, minlength=bins)
     sums = np.bincount(place, confidence, bins), np.bincount(place, right, bins)
@@ -252,11 +270,11 @@ def _brier(targets: Array, probabilities: Array) -> float:
     return float(reference.brier_score_loss(targets, probabilities, labels=np.arange(probabilities.shape[1])))
 
 
-def _confidences(targets: Array, probabilities: Array, threshold: float) -> tuple[Array, Array]:
+def confidences(targets: Array, probabilities: Array, cuts: Array | None = None) -> tuple[Array, Array]:
     """Probability of each answer given, and whether it was right."""
-    answers = decide(targets, probabilities, threshold)
+    answers = decide(targets, probabilities, cuts)
     if targets.ndim == 1:
-        return probabilities.max(axis=1), answers == targets
+        return probabilities[np.arange(len(answers)), answers], answers == targets
     return np.where(answers, probabilities, 1 - probabilities).ravel(), (answers == targets).ravel()
 
 

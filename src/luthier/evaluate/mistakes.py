@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.data import media, token_rows
+from luthier.data import cells, media, token_rows
 from luthier.evaluate.pictures import thumbnail
 from luthier.evaluate.records import OWN_COLUMNS, Records
 from luthier.tasks import Piece
@@ -39,18 +39,25 @@ def mistakes(records: Records) -> dict[str, Any] | None:
 def _mistake(records: Records, index: int, error: float, shown: str) -> dict[str, Any]:
     assert records.predictions is not None
     row = records.predictions.iloc[index]
-    medium = str(records.data["columns"].get("medium"))
+    kinds = _kinds(records.data["columns"])
     inputs = {str(name): row[name] for name in records.predictions.columns if name not in OWN_COLUMNS}
-    pieces = records.target.pieces(next(iter(inputs.values())), row["label"], row["predicted"])
+    read = tuple(inputs.values())
+    pieces = records.target.pieces(read if len(read) > 1 else read[0], row["label"], row["predicted"])
     return {
         "row": int(row["row"]),
-        "inputs": {name: _input(value, medium) for name, value in inputs.items()},
+        "inputs": {name: _input(value, kinds.get(name, "")) for name, value in inputs.items()},
         "pieces": [vars(one) for one in _shorter(pieces)],
         "label": _names(row["label"]) if not pieces else [],
         "predicted": _names(row["predicted"]) if not pieces else [],
         "error": error,
         "shown": shown.format(error),
     }
+
+
+def _kinds(columns: Mapping[str, Any]) -> dict[str, str]:
+    """What the cells of a column are that hold no text, by its name."""
+    medium, read = columns.get("medium", "text"), cells.read_by(columns)
+    return {**({columns["text"]: medium} if len(read) == 1 else {}), **media.perceived(medium, read)}
 
 
 def _input(value: Any, medium: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ NAMED = 40
 
 def curves(facts: Mapping[str, Any]) -> str:
     """Losses, the monitored metric and the learning rate over the steps, side by side."""
-    with _style():
+    with page_style():
         figure = Figure(figsize=(10, 3))
         losses, watched, rates = figure.subplots(1, 3)
         _losses(losses, facts)
@@ -56,7 +56,7 @@ def curves(facts: Mapping[str, Any]) -> str:
             axes.set_xlim(left=0)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         figure.subplots_adjust(left=0.05, right=0.985, bottom=0.17, top=0.9, wspace=0.34)
-        return _svg(figure, "curves", _told(facts))
+        return as_svg(figure, "curves", _told(facts))
 
 
 def reliability(facts: Mapping[str, Any]) -> str:
@@ -65,7 +65,7 @@ def reliability(facts: Mapping[str, Any]) -> str:
     middle = [(one["low"] + one["high"]) / 2 for one in bins]
     width = [one["high"] - one["low"] for one in bins]
     total = sum(one["rows"] for one in bins)
-    with _style():
+    with page_style():
         figure = Figure(figsize=(5, 5))
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         above.bar(middle, [one["accuracy"] for one in bins], width=width, color=LIGHT, edgecolor=DARK, label="accuracy")
@@ -85,13 +85,13 @@ def reliability(facts: Mapping[str, Any]) -> str:
         below.set(xlabel="confidence", ylabel="of answers")
         below.yaxis.set_major_formatter("{x:.0%}")
         figure.subplots_adjust(left=0.13, right=0.97, bottom=0.1, top=0.94, hspace=0.12)
-        return _svg(figure, "reliability", f"Reliability diagram; expected calibration error {facts['error']:.3f}.")
+        return as_svg(figure, "reliability", f"Reliability diagram; expected calibration error {facts['error']:.3f}.")
 
 
 def scatter(facts: Sequence[Mapping[str, Any]]) -> str:
     """Predicted over true numbers, a panel an output; the dashed line is where both are the same."""
     shown = facts[:PANELS]
-    with _style():
+    with page_style():
         figure = Figure(figsize=(1 + 3.2 * len(shown), 3.8))
         for axes, one in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
             points = np.asarray(one["points"])
@@ -102,7 +102,7 @@ def scatter(facts: Sequence[Mapping[str, Any]]) -> str:
             axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
         figure.tight_layout()
         fit = ", ".join(f"{one['name']} R2 {one['figures']['r2']:.3f}" for one in shown if "r2" in one["figures"])
-        return _svg(figure, "numbers", f"Predicted against true numbers; {fit or 'R2 is not defined'}.")
+        return as_svg(figure, "numbers", f"Predicted against true numbers; {fit or 'R2 is not defined'}.")
 
 
 def confusion(facts: Mapping[str, Any]) -> str:
@@ -113,7 +113,7 @@ def confusion(facts: Mapping[str, Any]) -> str:
     names = [name if len(name) <= 20 else name[:19] + "…" for name in labels]
     margin = 0.3 + max(map(_inches, names)) if len(labels) <= NAMED else 0.6
     side = min(8.0, max(3.0, 0.35 * len(labels)))
-    with _style():
+    with page_style():
         width, height = margin + side + 0.1, margin + side + 0.3
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((margin / width, margin / height, side / width, side / height))
@@ -123,7 +123,7 @@ def confusion(facts: Mapping[str, Any]) -> str:
         if len(labels) <= NAMED:
             axes.set_xticks(range(len(names)), names, rotation=90, rotation_mode="anchor", ha="right", va="center")
             axes.set_yticks(range(len(names)), names)
-        return _svg(
+        return as_svg(
             figure, "confusion", f"Confusion matrix of {len(labels)} classes; share right in all: {_right(table):.3f}."
         )
 
@@ -173,14 +173,14 @@ def _inches(text: str) -> float:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def page_style() -> Iterator[None]:
     """Our settings. Glyphs that matplotlib's own font lacks are drawn by the page's, so it need not warn of them."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
-def _svg(figure: Figure, name: str, told: str) -> str:
+def as_svg(figure: Figure, name: str, told: str) -> str:
     """The figure as an element: named for screen readers, ids unique in the page, fonts and size the page's own."""
     text = StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)

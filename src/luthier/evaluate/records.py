@@ -17,9 +17,14 @@ from luthier.tasks import TASKS, Target, Task
 
 OWN_COLUMNS = (
     *("row", "split", "label", "predicted", "confidence", "probabilities", "scores"),
-    *("first vector", "second vector"),
+    *("first vector", "second vector", "image vector", "text vector"),
 )
 """Columns of predictions.parquet that luthier adds to the input columns."""
+
+COLUMNS = "columns.parquet"
+"""What is known of the rows of predictions.parquet beside what the model reads, in their order."""
+ROW, SPLIT = "(row)", "(split)"
+"""Names of its columns that say which rows they are; all others are as the data have them."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,16 @@ class Records:
             return None
         rows = pd.read_parquet(file)
         return rows[rows["split"] == self.held_out].reset_index(drop=True)
+
+    @cached_property
+    def columns(self) -> pd.DataFrame | None:
+        """Other columns of the scored rows, in the order of `predictions`; None where the run has not kept them."""
+        file = self.folder / COLUMNS
+        if self.predictions is None or not file.exists():
+            return None
+        rows = pd.read_parquet(file)
+        rows = rows[rows[SPLIT] == self.held_out].set_index(ROW)
+        return rows.drop(columns=SPLIT).loc[self.predictions["row"].tolist()].reset_index(drop=True)
 
     @cached_property
     def scored(self) -> tuple[Any, Any] | None:

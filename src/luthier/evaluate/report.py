@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from luthier.evaluate import facts as told
-from luthier.evaluate import plan, plots
+from luthier.evaluate import plan, plots, slice_plots, slices
 from luthier.evaluate.mistakes import mistakes
 from luthier.evaluate.records import Records, read
 
@@ -51,6 +51,8 @@ SECTIONS = (
     Section("answers", "Which answers are mixed up", told.judged("answers"), plot=large_confusion),
     Section("classes", "Each label", told.judged("classes")),
     Section("calibration", "How far to trust the confidence", told.judged("calibration"), plot=plots.reliability),
+    Section("calibrated", "What calibration changed", told.calibrated),
+    Section("slices", "Where it is weak", slices.section, plot=slice_plots.slices),
     Section("mistakes", "The worst mistakes", mistakes),
     Section("recipe", "Recipe", told.recipe),
     Section("environment", "Versions and hardware", told.environment),
@@ -73,7 +75,7 @@ def gather(folder: Path) -> dict[str, Any]:
 
 def render(facts: Mapping[str, Any]) -> str:
     """One self-contained page: no network, no script, plots inline."""
-    pages = _environment()
+    pages = environment()
     sections = [
         {"name": section.name, "heading": section.heading, "body": Markup(_body(pages, section, facts))}
         for section in SECTIONS
@@ -94,7 +96,8 @@ def _body(pages: Environment, section: Section, facts: Mapping[str, Any]) -> str
     return pages.get_template(f"{section.name}.html").render(facts=facts[section.name], plot=Markup(plot or ""))
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where templates come from, and how numbers are written in them."""
     pages = Environment(
         loader=PackageLoader("luthier.evaluate"),
         autoescape=True,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from luthier.evaluate.bootstrap import Array, draw, percentiles
+from luthier.evaluate.bootstrap import Array, draw
 from luthier.evaluate.judge import Baseline, Errors, Figure, Judge
 from luthier.evaluate.metrics import refuse
 from luthier.tasks.tagging_schemes import Flat, Spans, Tagset, spans
@@ -65,9 +65,7 @@ class SpanJudge(Judge):
         worst = "with the most entities missed or made up"
         return Errors(answered + true - 2 * right, "Wrong", "{:.0f}", worst, graded=True)
 
-    def intervals(
-        self, targets: Sequence[Array], scores: Sequence[Array], seed: int = 0
-    ) -> dict[str, tuple[float, float]]:
+    def resampled(self, targets: Sequence[Array], scores: Sequence[Array], seed: int = 0) -> dict[str, Array]:
         """By matrix products: whole rows are drawn, as their words depend on each other."""
         _refuse(targets, scores)
         counts = _counts(self.tags, targets, answers(scores))
@@ -75,16 +73,20 @@ class SpanJudge(Judge):
         with threadpool_limits(1):
             sums = [weights @ flat for weights in draw(len(targets), seed)]
         found = _ratios(np.concatenate(sums).reshape(-1, *counts.shape[1:]))
-        return {name: percentiles(found[name]) for name in self.figures}
+        return {name: found[name] for name in self.figures}
 
     def baseline(self, targets: Sequence[Array], train: Mapping[str, Any]) -> Baseline:
         """No entity anywhere, or the most frequent tag for every word."""
-        counts = [train["labels"].get(kind, 0) for kind in self.tags.kinds]
-        answer = int(np.argmax(counts)) if self.tags.alone else 0
-        figures = self._figures(targets, [np.full(len(row), answer) for row in targets])
+        answer = self._usual(train)
+        figures = self.metrics(targets, self.constant(targets, train))
         if self.tags.alone:
             return Baseline("most frequent tag", f"“{self.tags.names[answer]}”", figures)
         return Baseline("no entities", "no entity", figures)
+
+    def constant(self, targets: Sequence[Array], train: Mapping[str, Any]) -> list[Array]:
+        """That tag for every word, surely."""
+        one = np.eye(len(self.tags.names))[self._usual(train)]
+        return [np.tile(one, (len(row), 1)) for row in targets]
 
     def sections(self, targets: Sequence[Array], scores: Sequence[Array]) -> dict[str, Any]:
         """Each type: precision, recall, F1 and, as `rows`, how many entities there are."""
@@ -97,6 +99,11 @@ class SpanJudge(Judge):
                 for kind, one, two, three, true in columns
             ]
         }
+
+    def _usual(self, train: Mapping[str, Any]) -> int:
+        """The number of the most frequent tag, or of O where spans are tagged."""
+        counts = [train["labels"].get(kind, 0) for kind in self.tags.kinds]
+        return int(np.argmax(counts)) if self.tags.alone else 0
 
     def _figures(self, targets: Sequence[Array], given: Sequence[Array]) -> dict[str, float]:
         found = _ratios(_counts(self.tags, targets, given).sum(axis=0)[None])

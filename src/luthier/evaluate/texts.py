@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from luthier.evaluate.bootstrap import Array, draw, percentiles
+from luthier.evaluate.bootstrap import Array, draw
 from luthier.evaluate.judge import Errors, Figure, Judge
 from luthier.evaluate.metrics import refuse
 from luthier.evaluate.overlap import bleu, bleu_counts, chrf, chrf_counts, installed, rouge_l
 
+Weighed = Callable[[Array], Array]
+"""A figure of rows that count several times: weights (resamples, rows) to (resamples,)."""
 SUMS = ("loss", "tokens", "right")
 SCORED = np.dtype([*((name, "f8") for name in SUMS), ("text", "O")])
 """Of a row: the summed cross entropy of its answer's tokens, how many there are, how many of them are the likeliest next token, and
@@ -51,18 +54,21 @@ NEEDS = {"bleu": "sacrebleu", "rouge_l": "rouge_score"}
 """Figures that are left out where a package is not installed (`pip install 'luthier[generate]'`)."""
 
 
-class TextJudge(Judge):
-    """Figures of texts.
+class WrittenJudge(Judge, ABC):
+    """Figures of what a model writes.
 
     Targets are the code points of the true answers, a row each; scores are a (rows,) array of `SCORED` or, before anything is
     written, a (rows, 3) array of its first three.
-
-    Args:
-        characters: whether the script has no spaces between words.
     """
 
-    def __init__(self, characters: bool) -> None:
-        self.characters = characters
+    @property
+    @abstractmethod
+    def compared(self) -> Mapping[str, Figure]:
+        """Of what is written against what is true, as far as the packages are installed."""
+
+    @abstractmethod
+    def comparisons(self, made: Sequence[str], true: Sequence[str]) -> dict[str, Weighed]:
+        """For each of these, but `exact_match`, what makes it from weights, (resamples, rows) to (resamples,)."""
 
     @property
     def monitor(self) -> str:
@@ -71,9 +77,8 @@ class TextJudge(Judge):
 
     @property
     def figures(self) -> Mapping[str, Figure]:
-        """Of likelihood, and of overlap as far as the packages are installed."""
-        known = OVERLAP | (BY_CHARACTERS if self.characters else {})
-        return LIKELIHOOD | {name: one for name, one in known.items() if name not in NEEDS or installed(NEEDS[name])}
+        """Of likelihood, and of what is written."""
+        return {**LIKELIHOOD, **self.compared}
 
     def measurable(self, targets: Any) -> list[str]:
         """What is measured while training goes on: nothing is written then."""
@@ -84,10 +89,13 @@ class TextJudge(Judge):
         ones = np.ones((1, len(targets)))
         return {name: float(values[0]) for name, values in self._weighted(targets, scores, [ones]).items()}
 
-    def intervals(self, targets: Sequence[Array], scores: Array, seed: int = 0) -> dict[str, tuple[float, float]]:
+    def resampled(self, targets: Sequence[Array], scores: Array, seed: int = 0) -> dict[str, Array]:
         """By sums over weighted rows."""
-        found = self._weighted(targets, scores, draw(len(targets), seed))
-        return {name: percentiles(values) for name, values in found.items()}
+        return self._weighted(targets, scores, draw(len(targets), seed))
+
+    def right(self, targets: Sequence[Array], scores: Array) -> dict[str, Array]:
+        """Rows where the true text is written; none before anything is."""
+        return {"exact_match": _same(targets, scores)} if scores.dtype == SCORED else {}
 
     def errors(self, targets: Sequence[Array], scores: Array) -> Errors:
         """The mean loss of a row's tokens."""
@@ -103,31 +111,55 @@ class TextJudge(Judge):
             blocks = [{name: figure(block) for name, figure in parts.items()} for block in weights]
         return {name: np.concatenate([block[name] for block in blocks]) for name in parts}
 
-    def _parts(self, targets: Sequence[Array], scores: Array) -> dict[str, Callable[[Array], Array]]:
+    def _parts(self, targets: Sequence[Array], scores: Array) -> dict[str, Weighed]:
         """For each figure what makes it from weights, (resamples, rows) to (resamples,)."""
         sums = _sums(scores)
-        parts: dict[str, Callable[[Array], Array]] = {
-            "perplexity": lambda weights: np.exp(_ratio(weights, sums[:, 0], sums[:, 1])),
-            "token_accuracy": lambda weights: _ratio(weights, sums[:, 2], sums[:, 1]),
+        parts: dict[str, Weighed] = {
+            "perplexity": lambda weights: np.exp(ratio(weights, sums[:, 0], sums[:, 1])),
+            "token_accuracy": lambda weights: ratio(weights, sums[:, 2], sums[:, 1]),
         }
         if scores.dtype != SCORED:
             return parts
-        true = ["".join(map(chr, row)) for row in targets]
-        made = list(scores["text"])
-        same = np.array([one.strip() == other.strip() for one, other in zip(made, true, strict=True)], dtype=float)
-        parts["exact_match"] = partial(_mean, values=same)
-        counts = chrf_counts(made, true)
-        parts["chrf"] = lambda weights: chrf(weights @ counts)
-        return parts | self._of_packages(made, true)
+        parts["exact_match"] = partial(_mean, values=_same(targets, scores).astype(np.float64))
+        return parts | self.comparisons(list(scores["text"]), _texts(targets))
 
-    def _of_packages(self, made: Sequence[str], true: Sequence[str]) -> dict[str, Callable[[Array], Array]]:
-        parts: dict[str, Callable[[Array], Array]] = {}
+
+class TextJudge(WrittenJudge):
+    """Figures of texts of which there is more than one right one.
+
+    Args:
+        characters: whether the script has no spaces between words.
+    """
+
+    def __init__(self, characters: bool) -> None:
+        self.characters = characters
+
+    @property
+    def compared(self) -> Mapping[str, Figure]:
+        """Of overlap."""
+        known = OVERLAP | (BY_CHARACTERS if self.characters else {})
+        return {name: one for name, one in known.items() if name not in NEEDS or installed(NEEDS[name])}
+
+    def comparisons(self, made: Sequence[str], true: Sequence[str]) -> dict[str, Weighed]:
+        """By counts of each row that can be added up."""
+        counts = chrf_counts(made, true)
+        parts: dict[str, Weighed] = {"chrf": lambda weights: chrf(weights @ counts)}
         if "bleu" in self.figures:
-            counts = bleu_counts(made, true, self.characters)
-            parts["bleu"] = lambda weights: bleu(weights @ counts)
+            words = bleu_counts(made, true, self.characters)
+            parts["bleu"] = lambda weights: bleu(weights @ words)
         if "rouge_l" in self.figures:
             parts["rouge_l"] = partial(_mean, values=rouge_l(made, true, self.characters))
         return parts
+
+
+def _texts(targets: Sequence[Array]) -> list[str]:
+    return ["".join(map(chr, row)) for row in targets]
+
+
+def _same(targets: Sequence[Array], scores: Array) -> Array:
+    """Rows where what is written is the true text, but for white space around it: (rows,) bool."""
+    pairs = zip(scores["text"], _texts(targets), strict=True)
+    return np.array([made.strip() == true.strip() for made, true in pairs], dtype=bool)
 
 
 def _sums(scores: Array) -> Array:
@@ -137,7 +169,14 @@ def _sums(scores: Array) -> Array:
     return np.stack([scores[name] for name in SUMS], axis=1)
 
 
-def _ratio(weights: Array, above: Array, below: Array) -> Array:
+def ratio(weights: Array, above: Array, below: Array) -> Array:
+    """Of weighted sums over rows, (resamples,).
+
+    Args:
+        weights: (resamples, rows).
+        above: (rows,).
+        below: likewise.
+    """
     return np.asarray(weights @ above / np.maximum(weights @ below, 1))
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from luthier.modalities.template import Template
     from luthier.models.anatomy import Anatomy
+    from luthier.search import Among, Range
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,10 @@ class Method(Plugin, ABC):
     def folded(self) -> Method:
         """The method whose `insert` makes what `merge` leaves of a `lasting` one."""
         return self
+
+    def space(self, anatomy: Anatomy) -> Mapping[str, Range | Among]:
+        """Settings of this method that `luthier tune` searches where the recipe names no space, beside the learning rate."""
+        return {}
 
     @property
     def alters(self) -> bool:

@@ -8,8 +8,11 @@ from pydantic import Field
 
 from luthier.errors import RecipeError
 from luthier.methods import Method, Rate
+from luthier.search import Among, Range
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
     from luthier.methods import Context
@@ -42,6 +45,10 @@ class Adapter(Method):
     """Factor on what is added. Default: 4 for `parallel` (He et al. 2022, section 4.6), else 1. `learned` starts at 1."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout in the bottleneck."""
+
+    def space(self, anatomy: Anatomy) -> Mapping[str, Range | Among]:
+        """Bottlenecks on both sides of the default."""
+        return {"reduction": Among((4, 8, 16, 32))}
 
     def insert(self, model: nn.Module, anatomy: Anatomy, context: Context) -> nn.Module:
         """Wrap the model by PEFT."""

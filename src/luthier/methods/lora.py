@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from luthier.methods import Rate
 from luthier.methods.peft import Layer, Peft, check_rank
+from luthier.search import Among, Range
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -37,6 +38,10 @@ class LowRank(Peft, ABC):
 
         check_rank(self.name, self.rank, layers)
         return LoraConfig(r=self.rank, lora_alpha=self.scaled_by, lora_dropout=self.dropout)
+
+    def space(self, anatomy: Anatomy) -> Mapping[str, Range | Among]:
+        """Ranks on both sides of the default."""
+        return {"rank": Among((4, 8, 16, 32))}
 
     @property
     def scaled_by(self) -> float:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from luthier.errors import RecipeError
 from luthier.methods import Method, Rate
+from luthier.search import Among, Range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,10 @@ class Prefix(Method):
     """Width of that network (Li & Liang, section 4.3: 512 to 800)."""
     activations: bool = True
     """Start from the network's own keys and values for sampled words (section 7.4), in place of random numbers."""
+
+    def space(self, anatomy: Anatomy) -> Mapping[str, Range | Among]:
+        """Lengths on both sides of the default."""
+        return {"length": Among((5, 10, 20, 50))}
 
     def insert(self, model: nn.Module, anatomy: Anatomy, context: Context) -> nn.Module:
         """Put a prefix on each attention layer of the base."""

@@ -9,8 +9,11 @@ from pydantic_core import PydanticCustomError
 
 from luthier.errors import RecipeError
 from luthier.methods import Context, Method, Rate
+from luthier.search import Among, Range
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
 
@@ -40,6 +43,10 @@ class Prompt(Method):
     def tokens(self) -> int:
         """As many as the prompt has."""
         return self.length
+
+    def space(self, anatomy: Anatomy) -> Mapping[str, Range | Among]:
+        """Lengths on both sides of the default."""
+        return {"length": Among((10, 20, 50))}
 
     def insert(self, model: nn.Module, anatomy: Anatomy, context: Context) -> nn.Module:
         """Give the word embedding the vectors, and every row the tokens."""

@@ -8,8 +8,11 @@ from pydantic import Field
 
 from luthier.methods import Context, Method, Rate
 from luthier.methods.prompt import Prompt, put_before, reading
+from luthier.search import Among, Range
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
     from luthier.models.anatomy import Anatomy
@@ -40,6 +43,10 @@ class PTuning(Method):
     def folded(self) -> Method:
         """A prompt of the same length."""
         return Prompt(length=self.length)
+
+    def space(self, anatomy: Anatomy) -> Mapping[str, Range | Among]:
+        """Lengths on both sides of the default."""
+        return {"length": Among((10, 20, 50))}
 
     def insert(self, model: nn.Module, anatomy: Anatomy, context: Context) -> nn.Module:
         """Give the word embedding the encoder, and every row the tokens."""

@@ -11,9 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from luthier.errors import RecipeError
 from luthier.methods import Method, Rate
+from luthier.search import Among, Range
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from torch import nn
 
@@ -53,7 +54,7 @@ class Top(Method):
     needs: ClassVar[frozenset[str]] = frozenset({"blocks"})
 
     blocks: Annotated[int, Field(ge=1)] = 2
-    """How many of the last blocks train."""
+    """How many of the last blocks train, of each network where there is one for images and one for texts."""
     embeddings: bool = False
     """Train the embeddings too."""
 
@@ -65,8 +66,15 @@ class Top(Method):
             raise RecipeError(
                 f"method top: blocks: {self.blocks} is more than the {len(anatomy.blocks)} blocks that this model has."
             )
-        parts = (*anatomy.blocks[-self.blocks :], *anatomy.after, *(anatomy.embeddings if self.embeddings else ()))
+        beside = [name for stack in anatomy.beside for name in (*stack.blocks[-self.blocks :], *stack.after)]
+        last = (*anatomy.blocks[-self.blocks :], *anatomy.after, *beside)
+        parts = (*last, *(anatomy.embeddings if self.embeddings else ()))
         return [name for name, _ in parameters_of(model, parts)]
+
+    def space(self, anatomy: Anatomy) -> Mapping[str, Range | Among]:
+        """Up to four blocks."""
+        most = min(4, len(anatomy.blocks))
+        return {"blocks": Range(1, most)} if most > 1 else {}
 
 
 class Bias(Method):

@@ -38,6 +38,9 @@ class Modality(ABC):
     unit: ClassVar[str]
     """What a length counts, and what `data.max_length` is in."""
 
+    windows: ClassVar[str] = ""
+    """The column of encoded rows with the lengths of the sequences that a row is; empty where each is one sequence."""
+
     together: ClassVar[int] = 1000
     """Rows that are encoded at a time."""
 

@@ -14,12 +14,11 @@ from transformers import SequenceFeatureExtractor
 
 from luthier.data.media import MEDIA, opened
 from luthier.modalities import Encoded, Modality
+from luthier.models.shorten import PER_SECOND
 
 if TYPE_CHECKING:
     from luthier.data.media.audio import Sound
 
-PER_SECOND = 50
-"""Positions a second: Whisper, wav2vec 2.0 and wav2vec2-BERT all make one of 20 ms."""
 LONGEST = 30.0
 """Seconds of the longest row where neither the recipe nor the extractor says less: the window of Whisper
 (https://arxiv.org/abs/2212.04356)."""

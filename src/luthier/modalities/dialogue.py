@@ -13,15 +13,47 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from luthier.data.batches import IGNORED, padded
-from luthier.data.dialogues import ASSISTANT, USER, Turn, answered, conversation
+from luthier.data.dialogues import ASSISTANT, PROMPT, USER, Turn, answered, conversation
 from luthier.errors import DataError, ModelError, RecipeError
 from luthier.modalities import Encoded, Writing
+from luthier.modalities.answers import greedy
 from luthier.modalities.template import surroundings
 from luthier.modalities.tokenised import Tokenised
+from luthier.models.quiet import quiet
 
-PROMPT = "{prompt}"
 PLAIN = f"### Instruction:\n{PROMPT}\n\n### Response:\n"
 """Stanford Alpaca's headings (Taori et al. 2023) without their preamble."""
+
+
+def check_wording(wording: str) -> str:
+    """A wording that has one place for the prompt.
+
+    Raises:
+        RecipeError: it has none, or several.
+    """
+    if wording.count(PROMPT) != 1:
+        raise RecipeError(f"task.template must have {PROMPT} once, where the prompt stands; got {wording!r}.")
+    return wording
+
+
+def turns_of(value: Any) -> list[Turn]:
+    """What a person asks: a prompt, the cells of its columns, or a conversation that ends before the answer.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    if isinstance(value, str):
+        return [{"role": USER, "content": value}]
+    if isinstance(value, tuple):
+        return conversation((*value, None))
+    if isinstance(value, list) and value and all(isinstance(turn, Mapping) for turn in value):
+        turns = conversation(value)
+        open_ = answered(turns) is not None and turns[-1]["role"] != ASSISTANT
+        return [*turns, {"role": ASSISTANT, "content": ""}] if open_ else turns  # not the earlier answer is asked for
+    raise DataError(
+        "A model that writes answers a prompt, or a conversation as a list of {role, content}; "
+        f"got {type(value).__name__}."
+    )
 
 
 def chat_template(tokenizer: PreTrainedTokenizerBase, wording: str) -> str:
@@ -34,9 +66,7 @@ def chat_template(tokenizer: PreTrainedTokenizerBase, wording: str) -> str:
     Raises:
         RecipeError: the prompt has no place in it.
     """
-    if wording.count(PROMPT) != 1:
-        raise RecipeError(f"task.template must have {PROMPT} once, where the prompt stands; got {wording!r}.")
-    before, after = (json.dumps(part, ensure_ascii=False) for part in wording.split(PROMPT))
+    before, after = (json.dumps(part, ensure_ascii=False) for part in check_wording(wording).split(PROMPT))
     first = json.dumps("".join(tokenizer.convert_ids_to_tokens(surroundings(tokenizer)[0])), ensure_ascii=False)
     end = json.dumps(str(tokenizer.eos_token), ensure_ascii=False)
     return (
@@ -111,16 +141,7 @@ class Dialogue(Tokenised, Writing):
         Raises:
             DataError: it is none of these.
         """
-        if isinstance(value, str):
-            return [{"role": USER, "content": value}]
-        if isinstance(value, tuple):
-            return conversation((*value, None))
-        if isinstance(value, list) and value and all(isinstance(turn, Mapping) for turn in value):
-            return conversation(value)
-        raise DataError(
-            "A model that writes answers a prompt, or a conversation as a list of {role, content}; "
-            f"got {type(value).__name__}."
-        )
+        return turns_of(value)
 
     def encode(self, values: Sequence[Any]) -> Encoded:
         """Ids and targets of each row, as long as each other, and the ids of its last prompt alone.
@@ -170,23 +191,14 @@ class Dialogue(Tokenised, Writing):
         ids = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int64)
         ids[mask] = np.concatenate(prompts)
         device = batch["input_ids"].device
-        with torch.inference_mode():
+        with quiet(), torch.inference_mode():
             made = network.generate(
                 input_ids=torch.from_numpy(ids).to(device),
                 attention_mask=torch.from_numpy(mask.astype(np.int64)).to(device),
-                generation_config=self._greedy(network, min(tokens, self._window - width)),
+                generation_config=greedy(network, self.tokenizer, min(tokens, self._window - width)),
             )
         texts = self.tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)
         return [text.strip() for text in texts]
-
-    def _greedy(self, network: Any, tokens: int) -> Any:
-        from transformers import GenerationConfig
-
-        own = network.generation_config.eos_token_id
-        ends = {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
-        return GenerationConfig(
-            max_new_tokens=tokens, do_sample=False, eos_token_id=sorted(ends), pad_token_id=self.tokenizer.pad_token_id
-        )
 
     def _tokenised(self, turns: Sequence[Turn]) -> Conversed:
         pieces = list(self._pieces(turns))

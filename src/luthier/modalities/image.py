@@ -61,6 +61,12 @@ class Image(Modality):
         return max(self._shape[1:])
 
     @property
+    def patches(self) -> int:
+        """Patches of 16 x 16 pixels in every row."""
+        height, width = self._shape[1:]
+        return -(-height // PATCH) * -(-width // PATCH)
+
+    @property
     def fingerprint(self) -> str:
         """Hash of the processor's class and settings, `size` among them."""
         parts = type(self.processor).__name__, sorted(self.processor.to_dict().items())
@@ -83,8 +89,7 @@ class Image(Modality):
         """
         medium = MEDIA["image"]
         rows: list[Any] = [_moved(self.processor, medium.open(value)).ravel() for value in values]
-        height, width = self._shape[1:]
-        lengths = [-(-height // PATCH) * -(-width // PATCH)] * len(rows)
+        lengths = [self.patches] * len(rows)
         return Encoded({PIXELS: rows}, lengths, lengths)
 
     def collate(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, torch.Tensor]:

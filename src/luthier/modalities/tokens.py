@@ -28,6 +28,7 @@ BEFORE: Mapping[str, tuple[tuple[str, str], ...]] = {FIRST: (), SPACED: (("a", "
 
 Only so does every kind of tokenizer say what a word is inside a row: byte-level ones (GPT-2, RoBERTa) write another token behind a
 space, and SentencePiece puts a space before whatever begins."""
+TAKES = "A model that tags predicts a text, or a list of its words"
 
 
 class Tokens(Tokenised):
@@ -71,8 +72,11 @@ class Tokens(Tokenised):
         """
         if isinstance(value, str):
             return value.split() if spaced(value.split()) else [one for one in value if not one.isspace()]
-        if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-            raise DataError(f"A model that tags predicts a text, or a list of its words; got {type(value).__name__}.")
+        if not isinstance(value, list | tuple):
+            raise DataError(f"{TAKES}; got {type(value).__name__}.")
+        odd = [word for word in value if not isinstance(word, str)]
+        if odd:
+            raise DataError(f"{TAKES}; got a list with {type(odd[0]).__name__} in it.")
         return list(value)
 
     def encode(self, values: Sequence[Sequence[str]]) -> Encoded:

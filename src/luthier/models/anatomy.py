@@ -19,6 +19,14 @@ from transformers.pytorch_utils import Conv1D
 
 
 @dataclass(frozen=True)
+class Stack:
+    """Names of the blocks of a network, and of what it registers behind them."""
+
+    blocks: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Anatomy:
     """Names of modules, as in `model.named_modules()`."""
 
@@ -38,6 +46,8 @@ class Anatomy:
     """Of each feed-forward, in the same order, the linear layer that writes its output."""
     base: str = ""
     """The pretrained part below the head; empty where the model holds its parts itself."""
+    beside: tuple[Stack, ...] = ()
+    """Where the base is made of several networks, such as one for images and one for texts, those that do not hold the `blocks`."""
 
     @property
     def offers(self) -> frozenset[str]:
@@ -71,6 +81,9 @@ def examine(model: nn.Module, new: Iterable[str] = ()) -> Anatomy:
         feedforward_inputs=tuple(first for first, _ in pairs),
         feedforward_outputs=tuple(last for _, last in pairs),
         base=prefix.rstrip("."),
+        beside=tuple(
+            _stack(f"{prefix}{name}.", tower) for name, tower in _towers(base) if not _holds(prefix + name, blocks)
+        ),
     )
 
 
@@ -118,13 +131,13 @@ def _blocks(prefix: str, base: nn.Module) -> tuple[str, ...]:
 
 
 def _head(model: nn.Module, prefix: str, new: Iterable[str], blocks: tuple[str, ...]) -> tuple[str, ...]:
-    """Modules with parameters outside the base, and those that hold new weights, but never a block."""
+    """Modules with parameters outside the base, those that the model names, and those that hold new weights, but never a block."""
     outside = [
         name
         for name, child in model.named_children()
         if prefix and f"{name}." != prefix and any(True for _ in child.parameters())
     ]
-    owners = [name.rpartition(".")[0] for name in new]
+    owners = [*getattr(model, "head_names", ()), *(name.rpartition(".")[0] for name in new)]
     inside = [name for name in owners if not within(name, (*outside, *blocks))]
     return tuple(dict.fromkeys([*outside, *inside]))
 
@@ -137,12 +150,24 @@ def _after(prefix: str, base: nn.Module, blocks: tuple[str, ...]) -> tuple[str, 
     found, here, at = [], base, prefix
     for part in path:
         names = [name for name, _ in here.named_children()]
-        later = [(name, here.get_submodule(name)) for name in names[names.index(part) + 1 :]]
+        towers = dict(_towers(here))
+        later = [(name, here.get_submodule(name)) for name in names[names.index(part) + 1 :] if name not in towers]
         found += [
             f"{at}{name}" for name, module in takewhile(_is_no_table, later) if any(True for _ in module.parameters())
         ]
         here, at = here.get_submodule(part), f"{at}{part}."
     return tuple(found)
+
+
+def _towers(base: nn.Module) -> list[tuple[str, PreTrainedModel]]:
+    """Networks that a base is made of and that run beside one another; a decoder runs behind its encoder."""
+    found = [(name, child) for name, child in base.named_children() if isinstance(child, PreTrainedModel)]
+    return found if len(found) > 1 and not any(child.config.is_encoder_decoder for _, child in found) else []
+
+
+def _stack(prefix: str, tower: nn.Module) -> Stack:
+    blocks = _blocks(prefix, tower)
+    return Stack(blocks, _after(prefix, tower, blocks))
 
 
 def _is_no_table(child: tuple[str, nn.Module]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -39,6 +40,8 @@ def find_boundary(model: nn.Module, anatomy: Anatomy, trained: Iterable[str]) ->
     Raises:
         TrainError: there is none, as something trains at the very beginning.
     """
+    if answers_apart(model):
+        return _encoder(model, trained)
     real = real_names(model)
     names = sorted({plain(name) for name in trained})
     if anatomy.base and not any(within(name, (anatomy.base,)) for name in names):
@@ -51,6 +54,28 @@ def find_boundary(model: nn.Module, anatomy: Anatomy, trained: Iterable[str]) ->
     below = anatomy.blocks[: places[lowest]]
     frozen = (*below, *_before(model, real, anatomy.blocks[0]))
     return Boundary(real[below[-1]], tuple(real[name] for name in below[:-1]), tuple(real[name] for name in frozen))
+
+
+def answers_apart(model: nn.Module) -> bool:
+    """Whether a network writes by a decoder that reads its own answer and what an encoder has made of the input."""
+    config = getattr(model, "config", None)
+    return bool(getattr(config, "is_encoder_decoder", False) and getattr(model, "can_generate", bool)())
+
+
+def _encoder(model: Any, trained: Iterable[str]) -> Boundary:
+    """The encoder: positions above it are those of the answer, which has a length of its own.
+
+    Raises:
+        TrainError: something in it trains, if only the words that it shares with the decoder.
+    """
+    encoder = model.get_encoder()
+    inside = {id(one): name for name, one in encoder.named_parameters()}
+    parameters = dict(model.named_parameters())
+    training = [inside[id(parameters[name])] for name in trained if id(parameters[name]) in inside]
+    if training:
+        raise TrainError(f"{training[0]} of the encoder trains")
+    (kept,) = [name for name, one in model.named_modules() if one is encoder]
+    return Boundary(kept, (), (kept,))
 
 
 def real_names(model: nn.Module) -> dict[str, str]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from luthier import demo
+from luthier.cache import cache_folder
 from luthier.errors import ModelError
 from luthier.folder import sha256
+from luthier.networks import Network
 
 ADAPTER = "adapter_config.json"
 """What makes a folder a PEFT adapter."""
@@ -39,7 +43,7 @@ class Base:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the weights: of the hashes of all safetensors files, in the order of their names.
+        """Hash of the weights: of the hashes of all safetensors files, in the order of their names, and of the code of a network's own.
 
         Raises:
             ModelError: there are none.
@@ -49,7 +53,12 @@ class Base:
             raise ModelError(
                 f"The model {self.name!r} has no safetensors files, so nothing tells its weights from others."
             )
-        return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
+        return hashlib.sha256("".join([*map(sha256, files), self._code()]).encode()).hexdigest()
+
+    def _code(self) -> str:
+        """Hash of the file that makes a network of a recipe's own: the same weights compute something else in another network."""
+        config = Path(self.location) / "config.json"
+        return str(json.loads(config.read_text(encoding="utf-8")).get("code") or "") if config.is_file() else ""
 
     def _weights(self) -> list[Path]:
         if Path(self.location).is_dir():
@@ -60,12 +69,15 @@ class Base:
         return sorted(Path(config).parent.glob("*.safetensors")) if isinstance(config, str) else []
 
 
-def find(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Base:
-    """Settle where a model is.
+def find(name: str | Network, revision: str | None = None, trust_remote_code: bool = False) -> Base:
+    """Settle where a model is; one that the recipe describes is made, once.
 
     Raises:
         ModelError: no such folder, or a hub name that is neither reachable nor in the local cache.
+        LuthierError: a network that is described cannot be made.
     """
+    if isinstance(name, Network):
+        return Base(name.title, str(_made(name)))
     if name in demo.MODELS:
         return Base(name, str(demo.fetch(name)))
     folder = Path(name).expanduser()
@@ -74,6 +86,20 @@ def find(name: str, revision: str | None = None, trust_remote_code: bool = False
     if name.startswith((".", "/", "~", "demo/")) or name.count("/") > 1 or (folder.parent.is_dir() and "/" in name):
         raise ModelError(f"There is no model folder {name!r}.{_similar(name)}")
     return Base(name, _on_hub(name, revision), revision, trust_remote_code)
+
+
+def _made(network: Network) -> Path:
+    """The folder of a network that the recipe describes, in the cache."""
+    folder = cache_folder() / "networks" / network.key()
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent, prefix=".making-") as place:
+            new = Path(place) / "model"
+            new.mkdir()
+            network.build(new)
+            if not folder.is_dir():  # no other process was faster
+                new.replace(folder)
+    return folder
 
 
 def _model_folder(folder: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
 
@@ -12,11 +12,19 @@ from torch import nn
 from transformers import (
     MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_QUESTION_ANSWERING_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING,
     MODEL_MAPPING,
 )
 
+from luthier.models.aligned import answer_vectors
+from luthier.models.both_ends import read_ends
+from luthier.models.fused import FusedForAlignment, FusedForClassification
+from luthier.models.fused_config import FusedConfig
 from luthier.models.twin import read_twins
 from luthier.models.words import predicts_masked, predicts_next
 
@@ -46,11 +54,23 @@ def _predicting(config: Any) -> Any:
     return transformers.AutoModelForMaskedLM if predicts_masked(config) else transformers.AutoModelForCausalLM
 
 
+def answers_apart(config: Any) -> bool:
+    """Whether models of this configuration read by an encoder and write by a decoder."""
+    return config.is_encoder_decoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+
+
+def _writing(config: Any) -> Any:
+    return transformers.AutoModelForSeq2SeqLM if answers_apart(config) else transformers.AutoModelForCausalLM
+
+
 HEADS: Mapping[str, Head] = {
     "text": _listed("AutoModelForSequenceClassification", MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, "text"),
     "image": _listed("AutoModelForImageClassification", MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, "images"),
     "audio": _listed("AutoModelForAudioClassification", MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING, "audio"),
     "tokens": _listed("AutoModelForTokenClassification", MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING, "text"),
+    "ends": replace(
+        _listed("AutoModelForQuestionAnswering", MODEL_FOR_QUESTION_ANSWERING_MAPPING, "text"), around=read_ends
+    ),
     "words": Head(
         lambda config: predicts_masked(config) or predicts_next(config),
         _predicting,
@@ -58,9 +78,16 @@ HEADS: Mapping[str, Head] = {
         given=True,
     ),
     "causal": Head(
-        predicts_next,
-        lambda config: transformers.AutoModelForCausalLM,
-        "task generate needs a decoder, which predicts the next word, and {kind} is none. Take one such as Llama, Qwen or GPT-2.",
+        lambda config: predicts_next(config) or answers_apart(config),
+        _writing,
+        "task generate needs a decoder, which predicts the next word, and {kind} is none. Take one such as Llama, Qwen or GPT-2, or one "
+        "with an encoder too, such as T5 or BART.",
+        given=True,
+    ),
+    "speech": Head(
+        lambda config: config.is_encoder_decoder and type(config) in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING,
+        lambda config: transformers.AutoModelForSpeechSeq2Seq,
+        "task transcribe needs a model that hears and writes, and {kind} is none. Take one such as Whisper.",
         given=True,
     ),
     "twin": Head(
@@ -70,12 +97,38 @@ HEADS: Mapping[str, Head] = {
         given=True,
         around=read_twins,
     ),
+    "image+text": Head(
+        lambda config: isinstance(config, FusedConfig),
+        lambda config: FusedForClassification,
+        "these rows are images with texts, and {kind} does not read both. Name two networks, model: {{image: ..., text: ...}}; or name "
+        "one column, as in data: {{columns: {{text: ...}}}}.",
+    ),
+    "aligned towers": Head(
+        lambda config: isinstance(config, FusedConfig),
+        lambda config: FusedForAlignment,
+        "{kind} has no two towers.",
+    ),
+    "aligned": Head(
+        lambda config: type(config) in MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING,
+        lambda config: transformers.AutoModelForZeroShotImageClassification,
+        "task align needs a network that makes vectors of images and of texts, such as CLIP or SigLIP, and {kind} is none. Take one, or "
+        "two networks: model: {{image: ..., text: ...}}.",
+        given=True,
+        around=answer_vectors,
+    ),
 }
-"""By name: a head that gives one answer a row of `text`, `image` or `audio`; one a token (`tokens`); one that predicts `words`,
-masked or next; one that predicts the next word and so writes (`causal`); none, where two texts become vectors (`twin`)."""
+"""By name: a head that gives one answer a row of `text`, `image` or `audio`; one a token (`tokens`); two a token, where an answer
+begins and `ends`; one that predicts `words`, masked or next; one that predicts the next word and so writes (`causal`), behind an
+encoder or not; one that writes what is said (`speech`); none, where two texts become vectors (`twin`), or an image and a text
+(`aligned`)."""
 WORDS = "words"
+ENDS = "ends"
 TWIN = "twin"
 CAUSAL = "causal"
+SPEECH = "speech"
+CAPTIONED = "image+text"
+ALIGNED = "aligned"
+TOWERS = "aligned towers"
 TYPES = "token_type_ids"
 """The input that says which of two texts a token belongs to."""
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerBase
 
 from luthier.errors import ModelError
 from luthier.models.anatomy import Anatomy, examine, parameters_of
+from luthier.models.explained import explained
 from luthier.models.find import ADAPTER, Base, find
 from luthier.models.heads import HEADS, WORDS
 from luthier.models.merge import merge_adapter
-from luthier.models.quiet import quiet
 
 __all__ = ["Base", "Opened", "architecture", "find", "open_model", "open_processor", "open_tokenizer", "positions"]
 
@@ -41,7 +39,7 @@ def open_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     Raises:
         ModelError: there is no tokenizer, or none of its tokens can serve for padding.
     """
-    with _explained(base):
+    with explained(base):
         where = base if _holds(base, "tokenizer_config.json") else _below(base)
         tokenizer = AutoTokenizer.from_pretrained(where.location, **where.arguments)
     if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_ids):  # what transformers makes out of no files at all
@@ -74,7 +72,7 @@ def open_processor(base: Base, medium: str) -> Any:
     Raises:
         ModelError: there is none.
     """
-    with _explained(base):
+    with explained(base):
         where = base if _holds(base, "preprocessor_config.json") else _below(base)
         return PROCESSORS[medium].from_pretrained(where.location, **where.arguments)
 
@@ -91,7 +89,7 @@ def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None, 
     Raises:
         ModelError: the architecture has no such head, or the weights are missing, pickled or do not fit.
     """
-    with _explained(base):
+    with explained(base):
         saved, below = architecture(base, head), _below(base)
         model, report = (
             HEADS[head]
@@ -142,9 +140,7 @@ def architecture(base: Base, head: str = "text") -> Any:
     Raises:
         ModelError: there is none, it is of no known type, or of one that has no such head.
     """
-    with _explained(base):
-        below = _below(base)
-        config = AutoConfig.from_pretrained(below.location, **below.arguments)
+    config = _settings(base)
     if not HEADS[head].can(config) and (head == WORDS or not base.trust_remote_code):
         needs = HEADS[head].needs.format(kind=config.model_type)
         raise ModelError(f"The model {base.name!r} cannot be used here: {needs}")
@@ -154,6 +150,21 @@ def architecture(base: Base, head: str = "text") -> Any:
             "which luthier does not do. Take another model."
         )
     return config
+
+
+def can_answer(base: Base, head: str) -> bool:
+    """Whether transformers has networks of the model's configuration with a head, a key of `HEADS`.
+
+    Raises:
+        ModelError: there is no configuration, or it is of no known type.
+    """
+    return HEADS[head].can(_settings(base))
+
+
+def _settings(base: Base) -> Any:
+    with explained(base):
+        below = _below(base)
+        return AutoConfig.from_pretrained(below.location, **below.arguments)
 
 
 def positions(config: Any) -> int | None:
@@ -269,31 +280,7 @@ def _draw(model: nn.Module, modules: Iterable[str]) -> None:
 
 
 def _set_padding(model: nn.Module, pad_token_id: int | None) -> None:
-    config: Any = model.config
+    whole: Any = model
+    config = whole.config.get_text_config()
     if pad_token_id is not None and config.pad_token_id is None:
         config.pad_token_id = pad_token_id
-
-
-@contextmanager
-def _explained(base: Base) -> Iterator[None]:
-    """Turn transformers' errors into a sentence."""
-    try:
-        with quiet():
-            yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as wrong:
-        raise ModelError(f"The model {base.name!r} cannot be used here: {_reason(wrong)}") from wrong
-
-
-ADVICE = {
-    "instantiate the backend tokenizer": "it has no tokenizer: expected tokenizer.json or a vocabulary beside its weights.",
-    "no file named model.safetensors": "it has no model.safetensors (pickled weights are not loaded: convert them with save_pretrained).",
-    "contains custom code": "it brings its own code. If you trust its source, write trust_remote_code: true.",
-    "deserializing header": "its model.safetensors is damaged or cut short; fetch it again.",
-}
-"""What to say where a part of transformers' message tells the cause."""
-
-
-def _reason(wrong: Exception) -> str:
-    """A sentence for the cause, where it is known, else the first line of transformers' message."""
-    known = [advice for part, advice in ADVICE.items() if part in str(wrong)]
-    return known[0] if known else str(wrong).strip().split("\n")[0][:300]

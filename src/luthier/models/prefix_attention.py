@@ -19,6 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from luthier.models import attention
+from luthier.models.boundary import answers_apart
 from luthier.models.quiet import quiet
 
 NAME = "luthier_prefix"
@@ -177,19 +178,26 @@ def probe(model: nn.Module, length: int) -> dict[str, Rows]:
         sound. Empty where the network has its own way to compute attention, or reads something else.
     """
     main: Any = model
-    build = INPUTS.get(getattr(main, "main_input_name", ""))
-    if build is None:
+    if getattr(main, "main_input_name", "") not in INPUTS:
         return {}
     _switch(model, _REPLACED, PROBE)
     training, found = model.training, dict[nn.Module, Rows]()
     token = _SEEN.set(found)
     try:
         with torch.no_grad():
-            model.eval()(**{main.main_input_name: build(main.config, length).to(main.device)})
+            beside = {"decoder_input_ids": _tokens(main.config, length).to(main.device)} if answers_apart(model) else {}
+            inputs = {name: INPUTS[name](main.config, length).to(main.device) for name in _read(main)}
+            model.eval()(**inputs, **beside)
     finally:
         _SEEN.reset(token)
         model.train(training)
     return {name: found[module] for name, module in model.named_modules() if module in found}
+
+
+def _read(model: Any) -> tuple[str, ...]:
+    """What a network is called with: its main input, or an image and a text where it reads both, as CLIP does."""
+    both = set(model.input_modalities) == {"image", "text"}
+    return ("pixel_values", "input_ids") if both else (model.main_input_name,)
 
 
 def starts(found: Rows, length: int, activations: bool) -> Rows:
@@ -233,7 +241,7 @@ def _tokens(config: Any, length: int) -> Tensor:
 def _pixels(config: Any, length: int) -> Tensor:
     """An image of the size that the network was made for, or of 224 pixels where it takes any."""
     settings = config.to_dict()
-    settings = settings.get("vision_config", settings)  # CLIP and its kind
+    settings = settings.get("vision_config") or settings.get("image_config") or settings  # CLIP and its kind
     size = settings.get("image_size") or 224
     height, width = (size, size) if isinstance(size, int) else size
     return torch.randn(1, settings.get("num_channels") or 3, height, width)

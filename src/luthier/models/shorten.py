@@ -8,7 +8,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from luthier.errors import ModelError
 
 PER_SECOND = 50
-"""Positions of 20 ms a second: mel frames every 10 ms, and a convolution of stride 2."""
+"""Positions of 20 ms a second: Whisper (mel frames every 10 ms, and a convolution of stride 2), wav2vec 2.0 and wav2vec2-BERT."""
 
 
 def shorten(model: nn.Module, positions: int) -> None:

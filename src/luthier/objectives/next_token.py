@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from luthier.data.batches import IGNORED
 from luthier.objectives import Objective, inputs_of
 
+LABELS = "labels"
+"""The input of which a network with an encoder and a decoder makes what the decoder reads, by its own rule (shifted to the right)."""
 CHUNK = 256
 """Positions whose probabilities over a whole vocabulary are in memory at once where no gradient is needed: 50 MB of 50,000 words."""
 
@@ -31,12 +33,13 @@ class NextToken(Objective):
         self.label_smoothing = label_smoothing
 
     def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Any:
-        """Logits of shape (answer tokens of all rows, vocabulary), row after row."""
-        return model(**inputs_of(batch), logits_to_keep=before_answers(batch), use_cache=False)
+        """Logits of shape (answer tokens of all rows, vocabulary), row after row; of a decoder behind an encoder as it gives them."""
+        only = {} if LABELS in batch else {"logits_to_keep": before_answers(batch)}
+        return model(**inputs_of(batch), **only, use_cache=False)
 
     def __call__(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """`target_tokens` has shape (rows, tokens), int64: the token itself where it belongs to an answer, else -100."""
-        logits = self.outputs(model, batch).logits
+        logits = _of_answers(self.outputs(model, batch).logits, batch)
         losses = token_losses(logits, answer_tokens(batch), self.label_smoothing)
         return losses.sum(), torch.tensor(float(len(losses)), device=logits.device)
 
@@ -75,8 +78,13 @@ def row_sums(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         logits: as `NextToken.outputs` gives them.
         batch: that they are of.
     """
-    tokens = answer_tokens(batch)
+    logits, tokens = _of_answers(logits, batch), answer_tokens(batch)
     right = torch.cat([one.argmax(dim=-1) for one in logits.split(CHUNK)]) == tokens
     columns = torch.stack([token_losses(logits, tokens), torch.ones_like(tokens), right], dim=1).cpu().double()
     rows = before_answers(batch).nonzero()[:, 0].cpu()
     return torch.zeros(len(batch["target_tokens"]), 3, dtype=torch.float64).index_add_(0, rows, columns)
+
+
+def _of_answers(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    """Those that predict a token of an answer; what the decoder begins with stands first in `target_tokens`, and is no label."""
+    return logits[before_answers(batch)[:, :-1]] if LABELS in batch else logits

@@ -41,9 +41,11 @@ INPUTS = {
     "pair": ("text", "pair"),
     "prompt": ("text",),
     "instruction": ("text", "pair"),
+    "question": ("text", "pair"),
     "dialogue": ("text",),
     "image": ("image",),
     "audio": ("audio",),
+    "image+text": ("image", "text"),
 }
 """What a model can read, and the keys of `data.columns` that name its columns, in the order in which they are read."""
 
@@ -68,8 +70,8 @@ class Columns(Options):
     def input(self) -> tuple[str, tuple[str, ...]] | None:
         """What the model reads, a key of `INPUTS`, and the columns that hold it; None where they are to be found."""
         given = self._inputs
-        medium = next((medium for medium, keys in INPUTS.items() if keys == tuple(given)), None)
-        return None if medium is None else (medium, tuple(given.values()))
+        medium = next((medium for medium, keys in INPUTS.items() if set(keys) == set(given)), None)
+        return None if medium is None else (medium, tuple(given[key] for key in INPUTS[medium]))
 
     @property
     def _inputs(self) -> dict[str, str]:
@@ -86,13 +88,11 @@ class Columns(Options):
                 "`pair` names the second text of a row: give the first as `text` too",
                 {"key": "text"},
             )
-        if given and tuple(given) not in INPUTS.values():
-            given = [key for key in given if key != "pair"]
-            raise PydanticCustomError(
-                "member",
-                "{text}",
-                {"text": f"give `{given[0]}` or `{given[1]}` and not both: a model reads one column", "key": given[1]},
-            )
+        if given and self.input is None:
+            last = given[-1]
+            named = "`, `".join(given[:-1])
+            told = f"a model does not read `{named}` and `{last}` together: it reads one of them, or an `image` and a `text`"
+            raise PydanticCustomError("member", "{text}", {"text": told, "key": last})
         return self
 
 
@@ -125,6 +125,9 @@ class Split(Options):
     validation: Fraction = 0.1
     """Share of the training rows held back for validation when files give train and test but no validation, or with `folds`; 0
     holds back none."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """Seed of the division, and of `data.rows`. Default: the recipe's `seed`; with one of its own, rows stay where they are when that
+    changes, as `luthier compare --seeds` needs it."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Split:

@@ -12,20 +12,34 @@ from luthier.registry import Choice, Options, closest
 Path = tuple[int | str, ...]
 
 
-def describe(mistakes: ValidationError, document: Any, source: str, overrides: Sequence[str] = ()) -> str:
-    """All mistakes of one recipe, a line each, in the order of the file."""
-    lines = {}
+Lines = dict[str, tuple[int, str]]
+"""Mistakes in sentences, with the line of each and the override that it came from."""
+
+
+def problems(mistakes: ValidationError, document: Any, overrides: Sequence[str] = ()) -> Lines:
+    """All mistakes of one recipe."""
+    lines: Lines = {}
     for error in mistakes.errors(include_url=False):
         path = _in_document(error["loc"], document, names_a_key=error["type"] in {"missing", "extra_forbidden"})
         path += _named(error)
         if _other_branch(error, document, path):
             continue
         sentence = _sentence(error, path, document)
-        lines[f"{'.'.join(map(str, path))}: {sentence}"] = (_line(document, path), _origin(path, overrides))
+        lines[f"{'.'.join(map(str, path))}: {sentence}"] = place(document, path, overrides)
+    return lines
+
+
+def describe(lines: Lines, source: str) -> str:
+    """Mistakes of one recipe, a line each, in the order of the file."""
     ordered = sorted(lines.items(), key=lambda item: item[1][0])
     rows = [f"  {origin or _place(source, line)}: {text}" for text, (line, origin) in ordered]
     count = "a mistake" if len(rows) == 1 else f"{len(rows)} mistakes"
     return f"The recipe has {count}:\n" + "\n".join(rows)
+
+
+def place(document: Any, path: Path, overrides: Sequence[str]) -> tuple[int, str]:
+    """Line of a key, counted from 1, and the override that set it."""
+    return _line(document, path), _origin(path, overrides)
 
 
 def _place(source: str, line: int) -> str:
@@ -157,7 +171,7 @@ def _owner(path: Path, document: Any) -> type[Options]:
         if choice:
             member = _value(document, path[: depth + 1])
             chosen = _value(member, path[depth + 1 : depth + 2]) if isinstance(member, list) else member
-            return choice.registry[chosen["name"]]
+            return choice.member(chosen)
         owner = _options(field.annotation) or owner
     return owner
 

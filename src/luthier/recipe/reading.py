@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
 from luthier.errors import RecipeError
-from luthier.recipe.problems import describe
+from luthier.recipe.problems import Lines, describe, problems
+from luthier.recipe.ranges import lift, put, tried
 from luthier.recipe.schema import Recipe
 
 
@@ -32,20 +33,51 @@ def read(
     Raises:
         RecipeError: all mistakes at once, each with file, line and a suggestion.
     """
+    recipe, lifted = _read(source, overrides, sections or {})
+    if lifted:
+        raise RecipeError(
+            f"{' and '.join(lifted)} of {_name(source)} {'hold' if len(lifted) > 1 else 'holds'} values to search: `luthier tune` tries "
+            f"them. To train once write one value, such as {lifted[0]}=..."
+        )
+    return recipe
+
+
+def read_search(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe in which ranges may stand in the place of numbers; they are in its `search.space`, and arguments as in `read`.
+
+    Raises:
+        RecipeError: all mistakes at once, those of values to search among them.
+    """
+    return _read(source, overrides, {})[0]
+
+
+def _read(
+    source: str | Path | Mapping[str, Any] | Recipe, overrides: Sequence[str], sections: Mapping[str, Any]
+) -> tuple[Recipe, list[str]]:
+    """A recipe, and the keys at which values to search stood in the place of one."""
     if isinstance(source, Recipe):
         source = source.model_dump(mode="json", exclude={"resolved"})
     if isinstance(source, Mapping):
-        name, document = "recipe", _plain(source)
+        name, document, folder = "recipe", _plain(source), None
     elif not isinstance(source, str | Path):
         raise RecipeError(f"A recipe is a file, a mapping or a Recipe; got {type(source).__name__}.")
     else:
-        name, document = str(source), parse_file(Path(source))
-    document = merge(document, _plain(sections or {}))
+        name, document, folder = str(source), parse_file(Path(source)), Path(source).parent
+    document = merge(document, _plain(sections))
     override(document, overrides)
+    lifted, mistakes = lift(document), Lines()
     try:
-        return Recipe.model_validate(document)
-    except ValidationError as mistakes:
-        raise RecipeError(describe(mistakes, document, name, overrides)) from None
+        recipe = Recipe.model_validate(document, context={"folder": folder})
+    except ValidationError as wrong:
+        mistakes = problems(wrong, document, overrides)
+    mistakes |= tried(document, overrides)
+    if mistakes:
+        raise RecipeError(describe(mistakes, name))
+    return recipe, lifted
+
+
+def _name(source: object) -> str:
+    return str(source) if isinstance(source, str | Path) else "the recipe"
 
 
 def parse_file(path: Path) -> Any:
@@ -69,22 +101,13 @@ def override(document: dict[str, Any], overrides: Iterable[str]) -> None:
     """Set dotted keys in a document; a plug-in given by its name becomes a mapping when one of its settings is set.
 
     Raises:
-        RecipeError: an override is not `key=value`.
+        RecipeError: an override is not `key=value`, or there is no such entry of a list.
     """
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise RecipeError(f"Overrides are written key=value, such as train.epochs=5; got {text!r}.")
-        *parents, last = key.strip().split(".")
-        where = document
-        for parent in parents:
-            inner = where.get(parent, _default(parent) if where is document else None)
-            if isinstance(inner, str):
-                inner = where[parent] = {"name": inner}
-            elif not isinstance(inner, dict):
-                inner = where[parent] = {}
-            where = inner
-        where[last] = _value(text, value)
+        put(document, key.strip(), _value(text, value))
 
 
 def merge(document: dict[str, Any], sections: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,12 +130,6 @@ def dump(document: Mapping[str, Any]) -> str:
     stream = StringIO()
     yaml.dump(dict(document), stream)
     return stream.getvalue()
-
-
-def _default(key: str) -> Any:
-    """A section's default, where that is the name of a plug-in."""
-    field = Recipe.model_fields.get(key)
-    return field.default if field is not None and isinstance(field.default, str) else None
 
 
 def _plain(value: Any) -> Any:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from luthier.methods import METHODS
+from luthier.networks import NETWORKS
 from luthier.recipe.schema import Recipe
 from luthier.registry import Options, Registry
 from luthier.tasks import TASKS
 
-SECTIONS: dict[str, Registry[Any]] = {"task": TASKS, "method": METHODS}
+SECTIONS: dict[str, Registry[Any]] = {"model": NETWORKS, "task": TASKS, "method": METHODS}
 
 
 def reference() -> str:

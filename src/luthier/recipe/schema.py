@@ -10,8 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from luthier.augment import MIXINGS, Mixing
 from luthier.methods import METHODS, Method
+from luthier.networks import NETWORKS, Named, Network
 from luthier.recipe.data import Data, Fraction, as_list
 from luthier.registry import Choice, Options
+from luthier.search import Search
 from luthier.tasks import TASKS, Task
 
 
@@ -120,8 +122,9 @@ class Recipe(Options):
 
     task: Annotated[Task, Choice(TASKS)] = Field(default="classify", validate_default=True)
     """What is predicted."""
-    model: str = "demo/minilm-en"
-    """Base model: a Hugging Face name, a local folder, the folder of an earlier run, or `demo/minilm-en`."""
+    model: Annotated[str | Network, Named(NETWORKS)] = "demo/minilm-en"
+    """Base model: a Hugging Face name, a local folder, the folder of an earlier run, or `demo/minilm-en`; or a mapping that describes
+    a network, such as `{factory: my_networks:small_cnn, settings: {width: 32}, image_size: 64}`."""
     revision: str | None = None
     """Branch, tag or commit of a model from the hub."""
     trust_remote_code: bool = False
@@ -140,6 +143,8 @@ class Recipe(Options):
     but for methods that no plain model can hold (adapter, prefix, prompt)."""
     train: Train = Train()
     """How the weights are trained."""
+    search: Search | None = None
+    """What `luthier tune` tries; training passes it over."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the split, the new head, the order of rows and dropout."""
     output: str = ""

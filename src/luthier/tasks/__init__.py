@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from luthier.modalities import Modality
     from luthier.objectives import Objective
 
-Labels = Literal["classes", "numbers", "tags", "texts"]
+Labels = Literal["classes", "numbers", "tags", "texts", "none", "answers", "transcripts"]
 NO_BATCH: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -27,11 +27,22 @@ class Prediction:
     """What a model says of one row."""
 
     label: Any
-    """A label as the data has it (a str or a number), a list of them where rows have several, or a mapping of column to number."""
+    """A label as the data has it (a str or a number), a list of them where rows have several, or a mapping of column to
+    number, or of parts of one answer."""
     confidence: float | None = None
     """Probability of the answer, 0 to 1; of several decisions, that of the least sure one. None where there is none, as of a number."""
     probabilities: dict[str, float] = field(default_factory=dict)
     """By label name."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A fitted linear model."""
+
+    scores: Callable[[Any], Any]
+    """Scores of rows, as a target has them, from their features."""
+    parameters: int
+    """How many numbers were fitted."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,10 @@ class About:
     """Python that makes the answer of what a call of the pipeline returns."""
     asked: str = ""
     """Python of what the pipeline is called with; empty for a row as its medium has it."""
+    plain: str = ""
+    """Python that asks a plain model in `{folder}`, where transformers has no pipeline that does."""
+    apart: About | None = None
+    """What is to be known instead where the network has an encoder and a decoder; None for the same."""
 
 
 class Task(Plugin, ABC):
@@ -72,7 +87,7 @@ class Task(Plugin, ABC):
 
     labels: ClassVar[Labels] = "classes"
     """How the label column is read: as names of `classes`, as `numbers`, as lists of `tags`, one for each token, or
-    as `texts` in free words."""
+    as `texts` in free words, as `answers` that stand in the row, as `transcripts` of recordings, or not at all (`none`)."""
 
     def refuse(self, medium: str) -> None:
         """Look at what the rows are: a key of `luthier.recipe.data.INPUTS`.
@@ -108,6 +123,12 @@ class Target(ABC):
 
     wording: str | None = None
     """What the task says is written around each row of input; None where it says nothing."""
+
+    languages: Mapping[str, str] = MappingProxyType({})
+    """What the task says of languages, by its keys."""
+
+    calibration: str = ""
+    """What `calibrated` did to scores and answers, in a few words; empty for nothing."""
 
     @property
     @abstractmethod
@@ -168,6 +189,25 @@ class Target(ABC):
         """
         return scores
 
+    def calibrated(self, temperature: float, thresholds: Mapping[str, float]) -> Target | None:
+        """The same with scores made less or more sure, and answers given from other probabilities on; None where scores are none.
+
+        Args:
+            temperature: that the network's output is divided by (Guo et al. 2017), above 0.
+            thresholds: by label, the probability from which it is answered.
+        """
+        return None
+
+    def linear(self, features: Any, targets: np.ndarray, strength: float) -> Linear | None:
+        """A linear model of features of the rows, as an opponent that a network should beat; None where there is none for the task.
+
+        Args:
+            features: of the training rows, (rows, features), sparse.
+            targets: of these rows, encoded.
+            strength: of the regularisation, above 0; 1 is scikit-learn's default.
+        """
+        return None
+
     @abstractmethod
     def count(self, targets: np.ndarray) -> dict[str, int]:
         """How many rows have what, for the data's summary."""
@@ -209,10 +249,13 @@ TASKS: Registry[Task] = Registry(
     "task",
     "luthier.tasks",
     {
+        "align": "luthier.tasks.align:Align",
+        "answer": "luthier.tasks.answer:Answer",
         "classify": "luthier.tasks.classify:Classify",
         "generate": "luthier.tasks.generate:Generate",
         "match": "luthier.tasks.match:Match",
         "regress": "luthier.tasks.regress:Regress",
         "tag": "luthier.tasks.tag:Tag",
+        "transcribe": "luthier.tasks.transcribe:Transcribe",
     },
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,8 +12,9 @@ from pydantic import BeforeValidator, Field
 
 from luthier.errors import DataError
 from luthier.evaluate.classes import ClassJudge
+from luthier.evaluate.metrics import decide
 from luthier.registry import closest
-from luthier.tasks import NO_BATCH, About, Prediction, Target, Task
+from luthier.tasks import NO_BATCH, About, Linear, Prediction, Target, Task
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from luthier.objectives import Objective
 
 Label = str | int
-THRESHOLD = 0.5
 LISTED = 30
 """Labels that are listed to people; of more the first."""
 
@@ -56,7 +57,8 @@ class Classify(Task):
     def restore(self, facts: Mapping[str, Any]) -> Classes:
         """Make the target of an earlier run again."""
         weights = facts.get("weights")
-        return Classes(tuple(facts["labels"]), facts["kind"] == "multilabel", tuple(weights) if weights else None)
+        made = Classes(tuple(facts["labels"]), facts["kind"] == "multilabel", tuple(weights) if weights else None)
+        return made.calibrated(facts.get("temperature", 1.0), facts.get("thresholds", {}))
 
     def _weights(
         self, labels: list[Label], counts: Counter[Label], rows: int, multilabel: bool
@@ -83,6 +85,8 @@ class Classes(Target):
         multilabel: whether a row can have any number of them.
         weights: one per label: of the class in the loss, or for multi-label of its positives.
         focal: of the loss in training.
+        temperature: that logits are divided by.
+        thresholds: by label, the probability from which it is answered; where rows have one class of at most one label.
     """
 
     smoothing: ClassVar[bool] = True
@@ -93,7 +97,11 @@ class Classes(Target):
         multilabel: bool,
         weights: tuple[float, ...] | None = None,
         focal: float = 0.0,
+        temperature: float = 1.0,
+        thresholds: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
+        self.temperature = temperature
+        self.thresholds = dict(thresholds)
         self.labels = labels
         self.multilabel = multilabel
         self.weights = weights
@@ -109,8 +117,33 @@ class Classes(Target):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Labels, kind and weights."""
-        return {"labels": list(self.labels), "kind": self.kind, "weights": list(self.weights) if self.weights else None}
+        """Labels, kind and weights, and how scores are calibrated, where they are."""
+        known = {
+            "labels": list(self.labels),
+            "kind": self.kind,
+            "weights": list(self.weights) if self.weights else None,
+        }
+        return known | ({"temperature": self.temperature, "thresholds": self.thresholds} if self.calibration else {})
+
+    @property
+    def calibration(self) -> str:  # type: ignore[override]
+        """The temperature, and the thresholds by label."""
+        if self.temperature == 1 and not self.thresholds:
+            return ""
+        return ", ".join(
+            [
+                f"temperature {self.temperature:.3g}",
+                *(f"{label} from {threshold:.3g}" for label, threshold in self.thresholds.items()),
+            ]
+        )
+
+    def calibrated(self, temperature: float, thresholds: Mapping[str, float]) -> Classes:
+        """A temperature for all labels, and thresholds for some."""
+        return Classes(self.labels, self.multilabel, self.weights, self.focal, temperature, thresholds)
+
+    @property
+    def _cuts(self) -> np.ndarray | None:
+        return np.array([self.thresholds.get(name, np.nan) for name in self.names]) if self.thresholds else None
 
     @property
     def names(self) -> list[str]:
@@ -138,7 +171,7 @@ class Classes(Target):
     @property
     def judge(self) -> ClassJudge:
         """Of classes."""
-        return ClassJudge(self.names, self.multilabel)
+        return ClassJudge(self.names, self.multilabel, self._cuts)
 
     @property
     def model_config(self) -> dict[str, Any]:
@@ -176,9 +209,25 @@ class Classes(Target):
         kind = LabelCrossEntropy if self.multilabel else CrossEntropy
         return kind(weights, label_smoothing, self.focal)
 
+    def linear(self, features: Any, targets: np.ndarray, strength: float) -> Linear:
+        """Logistic regression, of several labels one for each; classes weigh as in the loss."""
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.multiclass import OneVsRestClassifier
+
+        weights = dict(enumerate(self.weights)) if self.weights and not self.multilabel else None
+        regression = LogisticRegression(C=1 / strength, max_iter=1000, class_weight=weights)
+        fitted = (OneVsRestClassifier(regression) if self.multilabel else regression).fit(features, targets)
+
+        def scores(rows: Any) -> np.ndarray:
+            found = np.zeros((rows.shape[0], len(self.labels)), dtype=np.float32)
+            found[:, fitted.classes_] = fitted.predict_proba(rows)
+            return found
+
+        return Linear(scores, (features.shape[1] + 1) * (len(self.labels) if self.kind != "binary" else 1))
+
     def scores(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor] = NO_BATCH) -> torch.Tensor:
-        """(rows, labels) probabilities: softmax, or a sigmoid for each label."""
-        logits = logits.float()
+        """(rows, labels) probabilities: softmax, or a sigmoid for each label, of logits divided by the temperature."""
+        logits = logits.float() / self.temperature
         return logits.sigmoid() if self.multilabel else logits.softmax(dim=-1)
 
     def stored(self, scores: np.ndarray) -> dict[str, list[Any]]:
@@ -197,14 +246,16 @@ class Classes(Target):
 
     def predictions(self, scores: np.ndarray) -> list[Prediction]:
         """Label, confidence (of the class; for several labels the least sure decision) and all probabilities, per row."""
-        if self.multilabel:
-            chosen = self.decode((scores >= THRESHOLD).astype(np.float32))
-            confidence = np.maximum(scores, 1 - scores).min(axis=1)
-        else:
-            chosen, confidence = self.decode(scores.argmax(axis=1)), scores.max(axis=1)
+        shape = scores if self.multilabel else scores[:, 0]
+        answers = decide(shape, scores, self._cuts)
+        confidence = (
+            np.where(answers > 0, scores, 1 - scores).min(axis=1)
+            if self.multilabel
+            else scores[np.arange(len(scores)), answers]
+        )
         return [
             Prediction(label, float(sure), dict(zip(self.names, map(float, row), strict=True)))
-            for label, sure, row in zip(chosen, confidence, scores, strict=True)
+            for label, sure, row in zip(self.decode(answers), confidence, scores, strict=True)
         ]
 
     def _number(self, label: Label, row: int) -> int:

@@ -1,26 +1,17 @@
-"""Writing an answer: instruction, chat and completion tuning of causal language models."""
+"""Writing an answer: instruction, chat and completion tuning of causal language models, translation and summaries by encoder-decoders."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
-from luthier.data.token_rows import UNSPACED
-from luthier.errors import DataError
-from luthier.evaluate.texts import SCORED, SUMS, TextJudge
-from luthier.tasks import NO_BATCH, About, Labels, Prediction, Target, Task
-
-if TYPE_CHECKING:
-    import torch
-
-    from luthier.modalities import Modality
-    from luthier.objectives import Objective
-
-SAMPLE = 1000
-"""Answers by which their script is told."""
+from luthier.evaluate.texts import TextJudge
+from luthier.tasks import About, Labels, Task
+from luthier.tasks.written import Written, by_characters
 
 
 class Generate(Task):
@@ -31,36 +22,44 @@ class Generate(Task):
 
     template: str | None = None
     """What is written around a prompt, with {prompt} where it stands; the answer follows. Default: the chat template of the model's
-    tokenizer or, where it has none, "### Instruction:\\n{prompt}\\n\\n### Response:\\n" (as of Stanford Alpaca)."""
+    tokenizer or, where it has none, "### Instruction:\\n{prompt}\\n\\n### Response:\\n" (as of Stanford Alpaca); of a model with an
+    encoder the prompt alone. T5 was trained with such as "summarize: {prompt}"."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
     """Tokens that are written at most, in scoring and prediction."""
+    source_language: str | None = None
+    """Language of the prompts, as the tokenizer calls it, where it knows several (mBART: `en_XX`, NLLB: `eng_Latn`)."""
+    target_language: str | None = None
+    """Language of the answers, likewise."""
 
     def learn(self, values: Sequence[Any]) -> Texts:
         """Learn from the answers of the training rows whether their script has spaces between words."""
-        some = [str(value) for value in values[:SAMPLE]]
-        if not any(some):
-            raise DataError("There is no answer to learn from in the training rows. Are these the right columns?")
-        letters = sum(map(len, some))
-        return Texts(self.template, self.max_new_tokens, 2 * sum(len(UNSPACED.findall(one)) for one in some) > letters)
+        given = {"source_language": self.source_language, "target_language": self.target_language}
+        languages = {key: code for key, code in given.items() if code is not None}
+        return Texts(self.template, self.max_new_tokens, by_characters(values), languages)
 
     def restore(self, facts: Mapping[str, Any]) -> Texts:
         """Make the target of an earlier run again."""
-        return Texts(facts["template"], facts["max_new_tokens"], facts["characters"])
+        return Texts(facts["template"], facts["max_new_tokens"], facts["characters"], facts.get("languages", {}))
 
 
-class Texts(Target):
+class Texts(Written):
     """Answers in free words.
 
     Args:
         template: see `Generate.template`.
         max_new_tokens: see `Generate.max_new_tokens`.
         characters: whether answers are in a script without spaces between words.
+        languages: of prompts and answers, by the keys of the task.
     """
 
-    smoothing: ClassVar[bool] = True
-
-    def __init__(self, template: str | None, max_new_tokens: int, characters: bool) -> None:
-        self.wording = template
+    def __init__(
+        self,
+        template: str | None,
+        max_new_tokens: int,
+        characters: bool,
+        languages: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.wording, self.languages = template, languages
         self.max_new_tokens = max_new_tokens
         self.characters = characters
 
@@ -72,12 +71,8 @@ class Texts(Target):
             "template": self.wording,
             "max_new_tokens": self.max_new_tokens,
             "characters": self.characters,
+            "languages": dict(self.languages),
         }
-
-    @property
-    def model_config(self) -> dict[str, Any]:
-        """Nothing: the network stays a language model."""
-        return {}
 
     @property
     def about(self) -> About:
@@ -89,68 +84,24 @@ class Texts(Target):
             peft="AutoPeftModelForCausalLM",
             reading='{call}[0]["generated_text"][-1]["content"]',
             options={"max_new_tokens": self.max_new_tokens, "do_sample": False},
+            apart=About("a text", "a text", "text-generation", "AutoPeftModelForSeq2SeqLM", plain=self._apart),
+        )
+
+    @property
+    def _apart(self) -> str:
+        from luthier.data.dialogues import PROMPT
+
+        asked = (self.wording or PROMPT).replace(PROMPT, "What is a lute?")
+        told = "" if not self.languages else ', forced_bos_token_id=tokenizer(text_target="")["input_ids"][0]'
+        return (
+            "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n"
+            'tokenizer, model = (one.from_pretrained("{folder}") for one in (AutoTokenizer, AutoModelForSeq2SeqLM))\n'
+            f'asked = tokenizer({json.dumps(asked, ensure_ascii=False)}, return_tensors="pt")\n'
+            f"made = model.generate(**asked, max_new_tokens={self.max_new_tokens}, num_beams=1, do_sample=False{told})\n"
+            "print(tokenizer.decode(made[0], skip_special_tokens=True))"
         )
 
     @property
     def judge(self) -> TextJudge:
         """Of likelihood and overlap."""
         return TextJudge(self.characters)
-
-    def encode(self, values: Sequence[Any]) -> np.ndarray:
-        """Of each row an int64 array, the code points of its answer; the tokens to learn stand in the rows as they are encoded."""
-        encoded = np.empty(len(values), dtype=object)
-        for row, value in enumerate(values):
-            encoded[row] = np.frombuffer(str(value).encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.int64)
-        return encoded
-
-    def decode(self, targets: np.ndarray) -> list[str]:
-        """The inverse of `encode`."""
-        return [row.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass") for row in targets]
-
-    def count(self, targets: np.ndarray) -> dict[str, int]:
-        """How many answers there are."""
-        return {"answers": len(targets)}
-
-    def objective(self, label_smoothing: float = 0.0) -> Objective:
-        """Cross entropy over the tokens of the answers."""
-        from luthier.objectives.next_token import NextToken
-
-        return NextToken(label_smoothing)
-
-    def scores(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor] = NO_BATCH) -> torch.Tensor:
-        """(rows, 3) float64: summed loss of the answer's tokens, their number, and how many are the likeliest."""
-        from luthier.objectives.next_token import row_sums
-
-        return row_sums(logits, batch)
-
-    def completed(self, scores: Any, network: Any, modality: Modality, batch: Mapping[str, torch.Tensor]) -> np.ndarray:
-        """(rows,) of `SCORED`: the scores, and what the network writes.
-
-        Raises:
-            TypeError: the modality cannot write.
-        """
-        from luthier.modalities import Writing
-
-        if not isinstance(modality, Writing):
-            raise TypeError(f"{type(modality).__name__} reads and does not write")
-        return _table(scores, modality.write(network, batch, self.max_new_tokens))
-
-    def predictions(self, scores: np.ndarray) -> list[Prediction]:
-        """What was written, without confidence."""
-        return [Prediction(text) for text in scores["text"]]
-
-    def stored(self, scores: np.ndarray) -> dict[str, list[Any]]:
-        """Loss, tokens and right tokens; what was written is the answer."""
-        return {"scores": np.stack([scores[name] for name in SUMS], axis=1).tolist()}
-
-    def restored(self, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
-        """The inverse of `stored`."""
-        return _table(np.array([list(row) for row in columns["scores"]]), list(columns["predicted"]))
-
-
-def _table(sums: Any, texts: Sequence[str]) -> np.ndarray:
-    table = np.empty(len(texts), dtype=SCORED)
-    for column, name in zip(np.asarray(sums).reshape(-1, 3).T, SUMS, strict=True):
-        table[name] = column
-    table["text"] = texts
-    return table

@@ -12,7 +12,7 @@ import numpy as np
 from luthier.errors import DataError, RecipeError
 from luthier.evaluate.retrieval import RetrievalJudge, normed
 from luthier.evaluate.similarity import SimilarityJudge
-from luthier.tasks import NO_BATCH, About, Labels, Prediction, Target, Task
+from luthier.tasks import NO_BATCH, About, Labels, Linear, Prediction, Target, Task
 from luthier.tasks.regress import SINGLE, Numbers, Output, Regress
 
 if TYPE_CHECKING:
@@ -134,6 +134,10 @@ class Matches(Target, ABC):
             )
         return self.loss()
 
+    def linear(self, features: Any, targets: np.ndarray, strength: float) -> Linear | None:
+        """Ridge regression of the scores."""
+        return self.numbers.linear(features, targets, strength)
+
     @abstractmethod
     def loss(self) -> Objective:
         """What training minimises."""
@@ -239,6 +243,10 @@ class Searched(Vectored):
     def judge(self) -> Judge:
         """Of searches."""
         return RetrievalJudge()
+
+    def linear(self, features: Any, targets: np.ndarray, strength: float) -> None:
+        """None: all pairs belong together."""
+        return
 
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """(rows, 1) float64 of 1.

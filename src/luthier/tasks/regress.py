@@ -11,7 +11,7 @@ import numpy as np
 
 from luthier.errors import DataError, RecipeError
 from luthier.evaluate.numbers import NumberJudge
-from luthier.tasks import NO_BATCH, About, Labels, Prediction, Target, Task
+from luthier.tasks import NO_BATCH, About, Labels, Linear, Prediction, Target, Task
 
 if TYPE_CHECKING:
     import torch
@@ -162,6 +162,16 @@ class Numbers(Target):
         means, deviations = ([getattr(one, key) for one in self.outputs] for key in ("mean", "deviation"))
         return Regression(self.loss, torch.tensor(means), torch.tensor(deviations))
 
+    def linear(self, features: Any, targets: np.ndarray, strength: float) -> Linear:
+        """Ridge regression."""
+        from sklearn.linear_model import Ridge
+
+        fitted = Ridge(alpha=strength).fit(features, targets)
+        return Linear(
+            lambda rows: fitted.predict(rows).reshape(-1, len(self.outputs)),
+            (features.shape[1] + 1) * len(self.outputs),
+        )
+
     def scores(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor] = NO_BATCH) -> torch.Tensor:
         """(rows, outputs) float32 in the user's units."""
         logits = logits.float()  # before the numbers take its precision
@@ -190,15 +200,15 @@ def _table(values: Sequence[Any], names: Sequence[str]) -> np.ndarray:
 
 
 def _learned(name: str, column: np.ndarray) -> Output:
-    deviation = float(column.std()) if len(column) else 0.0
-    if deviation <= 0:
+    if not len(column) or column.min() == column.max():  # the deviation of equal numbers is rarely rounded to 0
         found = f"only {column[0]:g}" if len(column) else "none"
         of = "" if name == SINGLE else f" in column {name!r}"
         raise DataError(
             f"Regression needs numbers that differ, and the training rows have {found}{of}. Is this the right label column?"
         )
     edges = np.unique(np.quantile(column, np.linspace(0, 1, RANGES + 1)[1:-1]))
-    return Output(name, float(column.mean()), float(np.median(column)), deviation, edges[edges > column.min()].tolist())
+    spread = float(column.mean()), float(np.median(column)), float(column.std())
+    return Output(name, *spread, edges[edges > column.min()].tolist())
 
 
 def _shortest(number: np.floating[Any]) -> float:

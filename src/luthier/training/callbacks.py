@@ -180,7 +180,7 @@ class Validate(Callback):
 
     def _judge(self, figures: Mapping[str, float], state: State, last: bool) -> bool:
         """Compare with the best so far; enough failures end the run, or the stage where it is not the last."""
-        value = figures[self.monitor]
+        state.value = value = figures[self.monitor]
         stopping = self.settings.early_stopping
         delta = stopping.min_delta if stopping else 0.0
         better = state.best is None or self.sign * (value - state.best) > delta

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.data.batches import Feed
+from luthier.data.batches import Feed, Sequences
 from luthier.models.above import KEPT
 from luthier.training.selection import NONE, ONE, ROW, WHOLE, Selection
 
@@ -29,7 +29,7 @@ class Shape:
         return self.part == WHOLE
 
     def size(self, lengths: np.ndarray) -> int:
-        """Numbers to store for rows of these lengths."""
+        """Numbers to store for sequences of these lengths."""
         entries = 0 if self.part == NONE else lengths.sum() if self.sequence else len(lengths)
         return int(np.prod(self.inner, dtype=np.int64)) * int(entries)
 
@@ -59,13 +59,15 @@ class Features:
     Args:
         shapes: of each leaf.
         tensors: for each leaf a flat tensor of `Shape.size` numbers, to fill; None where there is no leaf.
-        lengths: positions of each row.
+        sequences: that all rows are.
     """
 
-    def __init__(self, shapes: Sequence[Shape | None], tensors: Sequence[Tensor | None], lengths: np.ndarray) -> None:
+    def __init__(self, shapes: Sequence[Shape | None], tensors: Sequence[Tensor | None], sequences: Sequences) -> None:
         self.shapes = shapes
-        self.lengths = lengths
-        self._starts = np.concatenate([[0], np.cumsum(lengths)])
+        self.lengths = sequences.lengths
+        self._starts = np.concatenate([[0], np.cumsum(sequences.lengths)])
+        self._ends = np.cumsum(sequences.counts)
+        self._counts = sequences.counts
         self._tensors = [
             None if shape is None or tensor is None or not tensor.numel() else tensor.view(-1, *shape.inner)
             for shape, tensor in zip(shapes, tensors, strict=True)
@@ -73,6 +75,7 @@ class Features:
 
     def put(self, rows: np.ndarray, leaves: Sequence[Tensor | None]) -> None:
         """Store what is kept of some rows' leaves."""
+        rows = self._sequences(rows)
         for shape, tensor, leaf in zip(self.shapes, self._tensors, leaves, strict=True):
             if shape is None or tensor is None or leaf is None:
                 continue
@@ -84,11 +87,18 @@ class Features:
 
     def get(self, rows: np.ndarray) -> dict[str, Tensor]:
         """The leaves of some rows by number; those of one entry a position padded with zeros to the longest row."""
+        rows = self._sequences(rows)
         return {
             f"{KEPT}{number}": self._leaf(shape, self._tensors[number], rows)
             for number, shape in enumerate(self.shapes)
             if shape is not None
         }
+
+    def _sequences(self, rows: np.ndarray) -> np.ndarray:
+        """The sequences that some rows are, by number."""
+        if len(self._ends) == len(self.lengths):
+            return rows
+        return np.concatenate([np.arange(self._ends[row] - self._counts[row], self._ends[row]) for row in rows])
 
     def _leaf(self, shape: Shape, tensor: Tensor | None, rows: np.ndarray) -> Tensor:
         if tensor is None:

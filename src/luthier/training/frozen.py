@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,14 +46,26 @@ class Freeze(Callback):
         choice: where outputs are kept, as `train.cache`.
         folder: to log in; None in processes that do not write.
         console: to say how much is kept, or why nothing is.
+        lasting: whether outputs of earlier runs are looked for, and these are left for later ones.
     """
 
-    def __init__(self, anatomy: Anatomy, choice: keeping.Choice, folder: RunFolder | None, console: Console) -> None:
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        choice: keeping.Choice,
+        folder: RunFolder | None,
+        console: Console,
+        lasting: bool = True,
+    ) -> None:
         self.anatomy = anatomy
         self.choice = choice
         self.folder = folder
         self.console = console
+        self.lasting = lasting
+        self.seconds = 0.0
+        """That computing the outputs has taken at the beginning of this stage."""
         self._threads = torch.get_num_threads()
+        self._reused = False
 
     def finish(self, job: Job, state: State) -> None:
         """Give the threads back."""
@@ -61,6 +74,7 @@ class Freeze(Callback):
     def enter(self, job: Job, state: State) -> None:
         """Make the stage work from the boundary upwards, where there is one."""
         torch.set_num_threads(self._threads)
+        self._reused, self.seconds = False, 0.0
         inside = job.accelerator.unwrap_model(job.model)
         try:
             boundary = find_boundary(inside, self.anatomy, job.stages[state.stage].rates)
@@ -70,7 +84,7 @@ class Freeze(Callback):
         except TrainError as reason:
             done = f"No outputs of frozen parts are kept: {reason}."
         if self.folder:
-            self.folder.log({"event": "frozen", "step": state.step + 1, "text": done})
+            self.folder.log({"event": "frozen", "step": state.step + 1, "text": done, "reused": self._reused})
 
     def _keep(self, job: Job, inside: nn.Module, boundary: Boundary) -> str:
         """Keep the outputs of all rows; returns a sentence on what was done.
@@ -88,7 +102,7 @@ class Freeze(Callback):
             raise TrainError("several processes train")
         with evaluating(job.model):
             lower = _Lower(job, inside, boundary)
-            splits = {name: lower.split(feed) for name, feed in {"train": job.feed, **job.held}.items()}
+            splits = {name: lower.split(feed, self.lasting) for name, feed in {"train": job.feed, **job.held}.items()}
             where = self._fill(lower, splits.values())
         frozen: dict[str, Feed] = {name: lower.feed(split) for name, split in splits.items()}
         job.work.model, job.work.feed, job.work.held = lower.above, frozen.pop("train"), frozen
@@ -106,6 +120,7 @@ class Freeze(Callback):
             TrainError: there is no room for them.
         """
         missing = [split for split in splits if split.tensors is None]
+        self._reused = len(missing) < len(splits)
         if not missing:
             return "from an earlier run"
         size = sum(split.size for split in missing)
@@ -113,14 +128,16 @@ class Freeze(Callback):
         self.console.say(
             f"{_what(lower.boundary, self.anatomy)}: its outputs are computed once ({keeping.said(size)})."
         )
+        began = time.perf_counter()
         with self.console.bar("Frozen part", sum(len(split.feed) for split in missing)) as advance:
             for split in missing:
                 lower.fill(split, where, advance)
+        self.seconds = time.perf_counter() - began
         return where
 
 
 def _what(boundary: Boundary, anatomy: Anatomy) -> str:
-    whole = boundary.frozen == (boundary.kept,) and not boundary.kept.endswith(tuple(anatomy.blocks))
+    whole = bool(anatomy.base) and boundary.kept.endswith(anatomy.base)
     return "The whole base is frozen" if whole else f"{boundary.kept} and all before it are frozen"
 
 
@@ -129,8 +146,8 @@ class Split:
     """Rows whose outputs are kept."""
 
     feed: Feed
-    key: str
-    """Hash of all that decides on the outputs."""
+    key: str | None
+    """Hash of all that decides on the outputs; None where they are for this run alone."""
     sizes: list[tuple[int, torch.dtype]]
     """Numbers and type of each tensor that holds them."""
     tensors: list[Tensor] | None
@@ -157,17 +174,18 @@ class _Lower:
         inputs = self._inputs(job.feed, some)
         with torch.no_grad():
             output, short = self._output(inputs), self._output(self._inputs(job.feed, some[:1]))
-            probe = Probe(inputs, torch.from_numpy(job.feed.lengths[some]), job.model(**inputs).logits)
+            probe = Probe(inputs, _lengths(job.feed, some), job.model(**inputs).logits)
             self.above = Above(job.model, inside, boundary, output.spec).eval()
             self.selection: Selection = select(self.above, output, probe)
         self.shapes = shapes(output.leaves, self.selection)
         _refuse_growing(self.shapes, shapes(short.leaves, self.selection))
 
-    def split(self, feed: Feed) -> Split:
-        """Rows, with their outputs where an earlier run has kept them."""
-        sizes = [(shape.size(feed.lengths), shape.dtype) for shape in self.shapes if shape is not None]
-        key = self._key(feed)
-        return Split(feed, key, sizes, keeping.find(key, sizes))
+    def split(self, feed: Feed, lasting: bool) -> Split:
+        """Rows, with their outputs where an earlier run has kept them and that is looked for."""
+        lengths = feed.sequences(np.arange(len(feed))).lengths
+        sizes = [(shape.size(lengths), shape.dtype) for shape in self.shapes if shape is not None]
+        key = self._key(feed) if lasting else None
+        return Split(feed, key, sizes, keeping.find(key, sizes) if key else None)
 
     def fill(self, split: Split, where: str, advance: Callable[[int], None]) -> None:
         """Compute the outputs.
@@ -188,7 +206,7 @@ class _Lower:
         features = self._features(tensors, feed)
         for group in sorted_groups(feed.lengths, TOKENS_PER_CALL):
             leaves = self._output(self._inputs(feed, group)).leaves
-            features.put(group, self.selection.keep(leaves, torch.from_numpy(feed.lengths[group])))
+            features.put(group, self.selection.keep(leaves, _lengths(feed, group)))
             advance(len(group))
 
     def _output(self, inputs: dict[str, Tensor]) -> Output:
@@ -199,7 +217,8 @@ class _Lower:
 
     def _features(self, tensors: Sequence[Tensor], feed: Feed) -> Features:
         given = iter(tensors)
-        return Features(self.shapes, [None if shape is None else next(given) for shape in self.shapes], feed.lengths)
+        kept = [None if shape is None else next(given) for shape in self.shapes]
+        return Features(self.shapes, kept, feed.sequences(np.arange(len(feed))))
 
     def _key(self, feed: Feed) -> str:
         """Hash of all that decides on the outputs: the frozen part, the rows as encoded, precision, and the code."""
@@ -231,6 +250,11 @@ def _spread(lengths: np.ndarray) -> np.ndarray:
     order = np.argsort(lengths, kind="stable")
     some: np.ndarray = order[np.linspace(0, len(order) - 1, min(PROBED, len(order))).astype(int)]
     return some
+
+
+def _lengths(feed: Feed, rows: np.ndarray) -> Tensor:
+    """Positions of each sequence that is read of some rows, (sequences,)."""
+    return torch.from_numpy(feed.sequences(rows).lengths)
 
 
 def _refuse_growing(long: Sequence[Shape | None], short: Sequence[Shape | None]) -> None:

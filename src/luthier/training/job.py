@@ -99,6 +99,8 @@ class State:
     """Why the stage in progress ended before its steps were done, where others follow."""
     seconds: float = 0.0
     """Time spent in them."""
+    wall_seconds: float = 0.0
+    """Time since training began, without interruptions: steps, outputs of frozen parts, evaluations and checkpoints."""
     max_tokens: int | None = None
     """Most padded tokens in a micro-batch, once memory has run out."""
     first_loss: float | None = None
@@ -108,6 +110,8 @@ class State:
     """Validation loss there; of equal values the one with the lower loss is better."""
     best_step: int = 0
     since_best: int = 0
+    value: float | None = None
+    """The metric at the last evaluation."""
     evaluated: bool = False
     """Whether the last step was followed by an evaluation, and whether that was the best one."""
     improved: bool = False

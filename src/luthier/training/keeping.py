@@ -75,12 +75,12 @@ def find(key: str, sizes: Sequence[tuple[int, torch.dtype]]) -> list[Tensor] | N
 
 
 def make(
-    key: str, sizes: Sequence[tuple[int, torch.dtype]], where: str, fill: Callable[[Sequence[Tensor]], None]
+    key: str | None, sizes: Sequence[tuple[int, torch.dtype]], where: str, fill: Callable[[Sequence[Tensor]], None]
 ) -> list[Tensor]:
     """Tensors of some sizes, filled by `fill`, kept in memory or in files.
 
     Args:
-        key: hash of all that decides on the content.
+        key: hash of all that decides on the content; None leaves nothing for later runs, and is for `memory`.
         sizes: numbers and type of each tensor.
         where: `memory` or `disk`.
         fill: writes into the tensors.
@@ -88,11 +88,11 @@ def make(
     Raises:
         TrainError: the files cannot be written; no half-written one is left.
     """
-    if where == "disk":
+    if where == "disk" and key:
         return _write(key, sizes, fill)
     tensors = [torch.empty(numbers, dtype=dtype) for numbers, dtype in sizes]
     fill(tensors)
-    if sum(map(bytes_of, sizes)) <= min(SHARED, _room_on_disk()):
+    if key and sum(map(bytes_of, sizes)) <= min(SHARED, _room_on_disk()):
         with suppress(TrainError):  # only later runs would have gained
             _write(key, sizes, lambda files: [file.copy_(one) for file, one in zip(files, tensors, strict=True)])
     return tensors

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from luthier.data.exchange import chat, label_studio, prodigy
+from luthier.data.exchange import chat, label_studio, prodigy, squad
 from luthier.data.exchange.votes import KEEPING, Contents, Rows
 
 __all__ = ["HINT", "KEEPING", "SHAPES", "Contents", "Shape", "recognise", "recognise_table"]
@@ -37,9 +37,12 @@ SHAPES: Mapping[str, Shape] = {
     "prodigy": Shape(prodigy.is_answers, prodigy.read),
     "sharegpt": Shape(chat.is_conversation, chat.read_conversations),
     "alpaca": Shape(chat.is_alpaca, chat.read_alpaca),
+    "squad": Shape(squad.is_articles, squad.read_articles),
 }
 
-HINT = re.compile(r'"(annotations|completions|annotation_id|answer|conversations?|messages|instruction)"\s*:')
+HINT = re.compile(
+    r'"(annotations|completions|annotation_id|answer|conversations?|messages|instruction|paragraphs)"\s*:'
+)
 """Stands near the beginning of every JSON file of these shapes: spares the others a look at their first row."""
 
 

@@ -26,6 +26,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "exact": Kind("the same {what} as", "their scores show memory", text=True),
     "near": Kind("nearly the same {what} as", "their scores may show memory", text=True),
+    "image": Kind("the same image, with another text, as", "the model has seen it", text=True),
     "id": Kind("the same id as", "they may be the same case"),
     "group": Kind("the same group as", "scores say nothing about new groups"),
 }

@@ -19,11 +19,12 @@ import numpy as np
 from luthier.data.labels import arrow_type, is_text
 from luthier.data.media.stored import is_missing, path_of, shown
 from luthier.errors import DataError
+from luthier.recipe.data import INPUTS
 
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["MEDIA", "Look", "Medium", "held", "opened", "path_of", "recognise", "sample", "shown"]
+__all__ = ["MEDIA", "Look", "Medium", "held", "opened", "path_of", "perceived", "recognise", "sample", "shown"]
 
 SAMPLE = 200
 """Cells that tell what a column holds, spread evenly over those that are not empty."""
@@ -132,6 +133,16 @@ def held(dataset: datasets.Dataset) -> dict[str, str]:
     likely = [name for name in dataset.column_names if _may_hold(features[name], some[name], endings)]
     kinds = {name: recognise(dataset, name) for name in likely}
     return {name: kind for name, kind in kinds.items() if kind}
+
+
+def perceived(medium: str, columns: Sequence[str]) -> dict[str, str]:
+    """The columns of inputs that hold images or sounds, and which.
+
+    Args:
+        medium: what the model reads of a row, a key of `luthier.recipe.data.INPUTS`.
+        columns: of its inputs, in their order.
+    """
+    return {column: key for key, column in zip(INPUTS[medium], columns, strict=True) if key in MEDIA}
 
 
 def _may_hold(feature: Any, cells: Any, endings: tuple[str, ...]) -> bool:

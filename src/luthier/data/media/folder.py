@@ -76,20 +76,31 @@ def read_classes(folder: Path) -> tuple[datasets.Dataset, list[str]]:
     return cached(key, f"listing {folder.name}", lambda: [batch]), _notes(folder, medium, found)
 
 
-def read_described(folder: Path, reading: Reading) -> Table:
-    """The rows of its file of metadata, with absolute paths in `file_name`.
+def read_loose(folder: Path, medium: str, column: str) -> datasets.Dataset | None:
+    """The paths of all files of a medium, at any depth; None where metadata or folders of classes say more of them.
+
+    Args:
+        folder: to look in.
+        medium: `image` or `audio`.
+        column: what the paths are called.
+    """
+    paths = [path for path, _ in _files(folder).media[medium]]
+    if not paths or metadata(folder) or classes(folder):
+        return None
+    return datasets.Dataset.from_dict({column: paths})
+
+
+def read_described(file: Path, reading: Reading) -> Table:
+    """The rows of a file of metadata, with absolute paths in `file_name`.
 
     Raises:
-        DataError: there are several such files, or the column is missing.
+        DataError: the column is missing.
     """
-    file = metadata(folder)
-    if file is None:
-        raise DataError(f"{folder} holds no file of metadata, such as metadata.csv.")
     table = open_table(file, reading)
     if FILE_NAME not in table.rows.column_names:
         raise DataError(
             f"{file} has no column {FILE_NAME}; it has {', '.join(table.rows.column_names)}. That column says which file each row "
-            "is about, seen from this folder."
+            "is about, seen from the folder of this one."
         )
     return table
 

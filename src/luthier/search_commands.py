@@ -1,0 +1,55 @@
+"""What `luthier tune` does, in terms of the library; results are printed on stdout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from luthier import extras
+from luthier.commands import summarise
+from luthier.errors import RunError
+from luthier.folder import RunFolder
+from luthier.recipe.reading import parse_file, read_search
+from luthier.recipe.schema import Recipe
+from luthier.show import Console
+
+
+def tune_recipe(
+    path: Path, overrides: Sequence[str], trials: int | None, minutes: float | None, storage: str, restart: bool
+) -> None:
+    """`luthier tune`."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise RunError("luthier tune runs without torchrun. To share the work start the same command several times.")
+    recipe = _in_its_own_folder(path, overrides)
+    extras.need("optuna", extra="search")
+    from luthier.run import Run
+    from luthier.search import Search, best, report, tune
+    from luthier.search.space import told
+
+    folder, console = RunFolder(recipe.output), Console()
+    if restart:
+        tune.begin_anew(folder, storage, folder.path.name)
+    tune.refuse_other_folders(folder)
+    search = tune.Tuning(recipe, storage, console)
+    console.say(f"Searching by validation {search.monitor} ({search.space.why}): {told(search.space)}")
+    asked = trials if trials is not None or minutes is not None else (recipe.search or Search()).trials
+    search.run(tune.Budget(asked, minutes))
+    if best.finish(search):
+        found = report.write(search)
+        summarise(Run(folder.path))
+        print(found.sentence)
+        print(f"Search: {folder.path}/tune.html; the best recipe is {folder.path}/best.yaml")
+
+
+def _in_its_own_folder(path: Path, overrides: Sequence[str]) -> Recipe:
+    """The recipe, with a folder for the search where it names none.
+
+    Raises:
+        RecipeError: a mistake in it.
+    """
+    recipe = read_search(path, overrides)
+    named = bool(parse_file(path).get("output")) or any(one.partition("=")[0].strip() == "output" for one in overrides)
+    if not named:
+        recipe = read_search(path, [*overrides, f"output={recipe.output}-tuned"])
+    return recipe

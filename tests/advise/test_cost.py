@@ -74,7 +74,13 @@ def test_every_stage_is_measured(tiny_bert: Path, reviews: Path, tmp_path: Path)
     assert not cost.stages[1].kept
     found = cost.on(HERE)
     assert found.method == "head, then full"
-    assert found.memory.gradients == cost.stages[1].gradients
+    heaviest = max(cost.stages, key=lambda one: one.gradients + one.optimiser + one.activations)
+    parts = found.memory
+    assert (parts.gradients, parts.optimiser, parts.activations) == (
+        heaviest.gradients,
+        heaviest.optimiser,
+        heaviest.activations,
+    )
 
 
 def test_the_heaviest_step_is_planned(tiny_bert: Path, reviews: Path, tmp_path: Path) -> None:

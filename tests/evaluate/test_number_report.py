@@ -104,7 +104,7 @@ def test_the_cards_code_answers_in_the_units_of_the_labels(tmp_path, several):
     target = Regress().learn([{"heat": one, "cold": one**2} for one in values] if several else values)
     save_tiny(tmp_path / "run" / "model", target.model_config)
     about = target.about
-    known = {"library": "transformers", "folder": str(tmp_path / "run"), "medium": "text"}
+    known = {"library": "transformers", "folder": str(tmp_path / "run"), "medium": "text", "module": ""}
     code = loading({"run": known | {"about": vars(about)}})
     space: dict = {}
     exec(compile(code.replace("print(", "said = ("), "card", "exec"), space)

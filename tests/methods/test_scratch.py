@@ -6,7 +6,12 @@ import pytest
 import torch
 from networks import NETWORKS, network
 from torch import Tensor, nn
-from transformers import AutoModelForAudioClassification, AutoModelForImageClassification
+from transformers import (
+    AutoModelForAudioClassification,
+    AutoModelForImageClassification,
+    EfficientNetConfig,
+    EfficientNetForImageClassification,
+)
 
 import tiny_models
 from luthier.errors import RecipeError
@@ -55,6 +60,15 @@ def test_statistics_of_batch_norm_are_forgotten(tmp_path: Path) -> None:
     model(pixel_values=torch.randn(4, 3, 32, 32))
     for name, one in redrawn(model, seed=0).named_buffers():
         assert torch.equal(one, torch.ones_like(one) if name.endswith("running_var") else torch.zeros_like(one)), name
+
+
+def test_a_signal_gets_through_an_efficientnet() -> None:
+    """Transformers draws its scales of BatchNorm near 0: the output is then 0 for whatever is seen."""
+    config = EfficientNetConfig(image_size=32, num_labels=2)
+    model, rows = EfficientNetForImageClassification(config), torch.randn(4, 3, 32, 32)
+    assert model.train()(pixel_values=rows).logits.std() < 1e-12
+    drawn = redrawn(model, seed=0)
+    assert drawn(pixel_values=rows).logits.std(dim=0).min() > 1e-3
 
 
 def test_everything_trains_and_nothing_new_is_put_in() -> None:

@@ -50,6 +50,20 @@ def _draw(model: nn.Module) -> None:
     for name, one in model.state_dict().items():
         if name in fresh:  # not what other methods have inserted
             one.copy_(fresh[name])
+    _open_batch_norms(model)
+
+
+def _open_batch_norms(model: nn.Module) -> None:
+    """Let BatchNorm begin at scale 1 (Ioffe and Szegedy 2015), with nothing counted.
+
+    EfficientNet's rule in transformers 5.23 draws the scales from N(0, 0.02), so that no signal gets through 49 of them and nothing is
+    ever learned.
+    """
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.reset_parameters()
 
 
 def _reset(model: nn.Module) -> None:

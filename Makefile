@@ -17,7 +17,7 @@ install: $(BIN)/luthier  ## create .venv with .venv/bin/luthier in it
 $(BIN)/luthier: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --use-pep517 --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: install  ## fine-tune a small model on 14,000 human-rated reviews and open the report

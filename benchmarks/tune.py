@@ -1,11 +1,12 @@
-"""Trials an hour of `luthier tune` beside Trainer.hyperparameter_search: the same rows, space, epochs, sampler and pruner.
+"""Trials an hour of `luthier tune` beside Trainer.hyperparameter_search: the same rows, space, epochs and sampler.
 
-    python benchmarks/tune.py --data FOLDER_WITH_TRAIN_AND_DEV_CSV --model FOLDER     # 20 minutes on 2 cores; writes benchmarks/TUNE.md
+    OMP_NUM_THREADS=1 python benchmarks/tune.py --model FOLDER     # 10 minutes on one core; writes benchmarks/TUNE.md
     python benchmarks/tune.py --rows 200 --trials 3 --epochs 1 --output /tmp/TUNE.md
 
 Each search is a process of its own, one after the other. Its time is that of the whole search, reading and tokenising the rows
-included, without the model and the report that come after it. Seconds of the processor tell more than those of the clock where
-other programs are at work, and are what the ratio is made of; on an idle machine both are alike.
+included, without the model and the report that come after it. Nothing is pruned: Trainer counts steps where luthier counts epochs, so
+that trials with other batches would be compared, and ended, at other places. Seconds of the processor tell more than those of the
+clock where other programs are at work; the table has the ratio of each.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def main() -> None:
         for method in options.methods:
             found = {name: measure(name, job(options, method, Path(place))) for name in SEARCHES}
             lines.append(row(method, found))
-    told = f"{machine()}; optuna {version('optuna')}, {options.rows} training and {options.held} validation rows, {options.trials} trials."
+    told = (
+        f"{machine().partition(' Median')[0]} {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s), optuna {version('optuna')}; "
+        f"{options.rows} training and {options.held} validation rows, {options.trials} trials of each search, none pruned."
+    )
     write(options.output, "tune.py", "\n\n".join([told, "\n".join(lines)]), "Searching settings")
 
 
@@ -108,15 +112,19 @@ def measure(name: str, job: Job) -> dict[str, float]:
     return found
 
 
-HEADER = "| method | search | seconds | trials an hour | faster by | pruned | best validation F1 |\n|---|---|---|---|---|---|---|"
+HEADER = (
+    "| method | search | s | s of the processor | trials an hour | luthier's beside it | of the processor | best validation F1 | load |\n"
+    "|---|---|---:|---:|---:|---:|---:|---:|---:|"
+)
 
 
 def row(method: str, found: dict[str, dict[str, float]]) -> str:
     """Two lines of the table."""
-    ours = found["luthier"]["per_hour"]
+    ours = found["luthier"]
     return "\n".join(
         f"| {method} | {name} | {one['seconds']:.0f} | {one['processor']:.0f} | {one['per_hour']:.0f} "
-        f"| {ours / one['per_hour']:.1f} times as many | {one['best']:.4f} |"
+        f"| {one['seconds'] / ours['seconds']:.1f} times | {one['processor'] / ours['processor']:.1f} times "
+        f"| {one['best']:.4f} | {one['load']:.1f} |"
         for name, one in found.items()
     )
 
@@ -134,7 +142,8 @@ def luthier(job: Job) -> dict[str, float]:
         "method": {"name": "top", "blocks": BLOCKS} if job["method"] == "top" else job["method"],
         "train": {"epochs": job["epochs"], "precision": "fp32", "device": "cpu"},
         "search": {
-            "space": {"train.lr": {"from": low, "to": high, "log": True}, "train.batch_size": {"among": BATCHES}}
+            "space": {"train.lr": {"from": low, "to": high, "log": True}, "train.batch_size": {"among": BATCHES}},
+            "pruner": "none",
         },
         "output": f"{job['place']}/luthier-{job['method']}",
     }
@@ -208,7 +217,7 @@ def trainer(job: Job) -> dict[str, float]:
         direction="maximize",
         backend="optuna",
         sampler=optuna.samplers.TPESampler(seed=0),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=job["epochs"] // 3),
+        pruner=optuna.pruners.NopPruner(),
         storage=storage,
         study_name="trainer",
     )
@@ -218,8 +227,8 @@ def trainer(job: Job) -> dict[str, float]:
 def told(study: Any, began: tuple[float, float]) -> dict[str, float]:
     """What came of a search that began at these seconds of the clock and of the processor."""
     seconds, processor = time.perf_counter() - began[0], time.process_time() - began[1]
-    per_hour = 3600 * len(study.trials) / processor
-    return {"seconds": seconds, "processor": processor, "per_hour": per_hour, "best": study.best_value}
+    per_hour, load = 3600 * len(study.trials) / seconds, os.getloadavg()[0]
+    return {"seconds": seconds, "processor": processor, "per_hour": per_hour, "best": study.best_value, "load": load}
 
 
 SEARCHES: dict[str, Callable[[Job], dict[str, float]]] = {"luthier": luthier, "trainer": trainer}

@@ -34,6 +34,7 @@ LAYERS = (
     ("pipeline",),
     ("search/*",),
     ("commands", "compare_commands", "cost_commands", "judge_commands", "search_commands"),
+    ("cli_data",),
     ("cli",),
     ("__main__", "__init__"),
 )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+
+from luthier.evaluate.report import environment
 
 READS = {
     "text": "a text",
@@ -42,13 +43,7 @@ PIPELINES = {"pair": "text"}
 
 def card(facts: Mapping[str, Any]) -> str:
     """README.md as text, from the facts of `report.gather`."""
-    pages = Environment(
-        loader=PackageLoader("luthier.evaluate"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    pages = environment()
     pages.filters["cell"] = cell
     return pages.get_template("card.md").render(
         facts=facts,

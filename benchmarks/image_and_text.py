@@ -1,8 +1,9 @@
 """Images with texts on two real networks: what fusion tells that neither of both does, and how well each is found by the other.
 
-LUTHIER_ASSETS=assets python benchmarks/image_and_text.py FOLDER [TEXT_MODEL]
+LUTHIER_ASSETS=assets python benchmarks/image_and_text.py FOLDER [TEXT_MODEL [RUN ...]]
 
-Draws shapes (seeded) with texts, and trains on them by recipes that differ in what they read. `questions`: the text asks whether the
+Draws shapes (seeded) with texts, and trains on them by recipes that differ in what they read and in what they train: those of `RUNS`,
+or the named ones. `questions`: the text asks whether the
 shape has a colour, or has it not; the answer takes both. `captions`: colour, size, shape and place in words.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,36 +66,52 @@ def write(folder: Path, rows: int, seed: int = 0) -> Path:
     return folder / "rows.csv"
 
 
-def train(file: Path, name: str, columns: dict[str, str], model: Any, **more: Any) -> None:
+QUESTION = {"text": "question", "label": "answer"}
+BOTH = {"image": "photo", **QUESTION}
+PAIRS = {"image": "photo", "text": "caption"}
+HEAD = {"method": "head", "train": {"epochs": 60, "lr": 1e-3}}
+TOP = {"method": "top", "train": {"epochs": 15}}
+LORA = {"method": "lora", "train": {"epochs": 6}}
+RUNS: dict[str, tuple[dict[str, str], str, dict[str, Any]]] = {
+    "image alone": ({"image": "photo", "label": "answer"}, "image", HEAD),
+    "text alone": (QUESTION, "text", HEAD),
+    "concat head": (BOTH, "concat", HEAD),
+    "concat top": (BOTH, "concat", TOP),
+    "gated head": (BOTH, "gated", HEAD | {"train": {"epochs": 30, "lr": 1e-3}}),
+    "gated top": (BOTH, "gated", TOP),
+    "gated lora": (BOTH, "gated", LORA),
+    "align head": (PAIRS, "concat", HEAD | {"task": "align", "train": {"epochs": 60, "lr": 1e-3, "batch_size": 128}}),
+    "align top": (PAIRS, "concat", TOP | {"task": "align", "train": {"epochs": 15, "batch_size": 128}}),
+    "align lora": (PAIRS, "concat", LORA | {"task": "align", "train": {"epochs": 6, "batch_size": 128}}),
+}
+"""The columns that a run reads, its network (a tower alone, or how both are joined), and the rest of its recipe."""
+FIGURES = ("accuracy", "mrr", "image_to_text_recall_1", "image_to_text_recall_5", "text_to_image_recall_1")
+
+
+def train(file: Path, name: str, towers: dict[str, str]) -> None:
     """One run and a line of its figures."""
+    columns, network, keys = RUNS[name]
     data = {"files": str(file), "columns": columns, "split": {"parts": [6, 2, 2]}}
-    run = luthier.train(
-        {"model": model, "data": data, "output": str(file.parent.parent / name), "method": "head", **more}
-    )
-    found = run.evaluate()
-    shown = [key for key in found.metrics if key in {"accuracy", "mrr"} or "recall_1" in key or "recall_5" in key]
+    output = file.parent.parent / name.replace(" ", "-")
+    model = towers.get(network, {**towers, "fusion": network})
+    began = time.perf_counter()
+    run = luthier.train({"model": model, "data": data, "output": str(output), **keys}, restart=True)
+    seconds, found = time.perf_counter() - began, run.evaluate()
     told = ", ".join(
-        f"{key} {found.metrics[key]:.3f} ({low:.3f} to {high:.3f})"
-        for key in shown
-        for low, high in [found.intervals[key]]
+        f"{key} {found.metrics[key]:.3f} ({found.intervals[key][0]:.3f} to {found.intervals[key][1]:.3f})"
+        for key in FIGURES
+        if key in found.metrics
     )
-    print(f"RESULT {name}: {found.rows} rows, {told}", flush=True)
+    print(f"RESULT {name}: {found.rows} rows, {told}, {seconds:.0f} s", flush=True)
 
 
-def main(folder: Path, text: str) -> None:
-    """All runs."""
+def main(folder: Path, text: str, names: list[str]) -> None:
+    """The runs of these names, or all."""
     image = str(Path(os.environ["LUTHIER_ASSETS"]) / "models" / "efficientnet-lite0")
     file = write(folder / "rows", 1000)
-    towers = {"image": image, "text": text}
-    both = {"image": "photo", "text": "question", "label": "answer"}
-    steps = {"train": {"epochs": 60, "lr": 1e-3}}
-    train(file, "image alone", {"image": "photo", "label": "answer"}, image, **steps)
-    train(file, "text alone", {"text": "question", "label": "answer"}, text, **steps)
-    for fusion in ("concat", "gated"):
-        train(file, fusion, both, {**towers, "fusion": fusion}, **steps)
-    pairs = {"image": "photo", "text": "caption"}
-    train(file, "align", pairs, towers, task="align", train={"epochs": 60, "lr": 1e-3, "batch_size": 128})
+    for name in names or RUNS:
+        train(file, name, {"image": image, "text": text})
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "demo/minilm-en")
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "demo/minilm-en", sys.argv[3:])

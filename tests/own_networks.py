@@ -67,6 +67,10 @@ def failing(depth):
 
 def headless():
     return nn.AdaptiveAvgPool2d(1)
+
+
+def leaving():
+    raise SystemExit(3)
 """
 
 SOUNDS = """
@@ -98,6 +102,20 @@ class Bag(nn.Module):
     def forward(self, ids, attention_mask):
         mask = attention_mask[..., None].float()
         return self.last((self.words(ids) * mask).sum(1) / mask.sum(1))
+
+
+class Deep(Bag):
+    def __init__(self, vocabulary, num_labels):
+        super().__init__(vocabulary, num_labels)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(16, 16), nn.Tanh()) for _ in range(2))
+        self.last = nn.Linear(16, num_labels)
+
+    def forward(self, ids, attention_mask):
+        mask = attention_mask[..., None].float()
+        read = (self.words(ids) * mask).sum(1) / mask.sum(1)
+        for block in self.blocks:
+            read = read + block(read)
+        return self.last(read)
 """
 
 

@@ -18,7 +18,9 @@ def save_reading_pairs(single: Path, folder: Path) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(single)
     first, last = (tokenizer.convert_tokens_to_ids(one) for one in ("[CLS]", "[SEP]"))
     tokenizer.backend_tokenizer.post_processor = processors.BertProcessing(("[SEP]", last), ("[CLS]", first))
-    tokenizer.init_kwargs["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = inputs  # saved where both say so
+    assert set(tokenizer("a", "b")) == set(inputs)
     tokenizer.save_pretrained(folder)
     AutoModel.from_pretrained(single).save_pretrained(folder)
     return folder

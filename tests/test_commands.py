@@ -97,7 +97,8 @@ def test_stages_are_told_everywhere(run_of: Callable[..., luthier.Run]) -> None:
     assert (resolved["lr"], resolved["lr_source"]) == (1e-2, "the recipe")
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "fine-tuned (head, then full)" in page
-    rows = re.findall(r"<tr><th scope=\"row\" class=\"number\">.*</tr>", page)
+    section = page.partition('aria-labelledby="stages"')[2].partition("</section>")[0]
+    rows = re.findall(r"<tr><th scope=\"row\" class=\"number\">.*</tr>", section)
     assert [re.sub(r"<[^>]+>", "|", row).replace("||", "|") for row in rows] == [
         f"|1|head|1|0.01|{resolved['stages'][0]['trained']:,}|",
         f"|2|full|2|0.0001 to 0.001|{sum(sizes.values()):,}|",

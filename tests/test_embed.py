@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ import tiny_models
 from luthier import embed as embedding
 from luthier.data.found import Found
 from luthier.embed import embed
-from luthier.errors import ModelError, TrainError
+from luthier.errors import ModelError, RecipeError, TrainError
 from luthier.models.open import Base, find
 from luthier.training import keeping
 
@@ -34,13 +35,13 @@ def rows(count: int, seed: int = 0) -> datasets.Dataset:
     return datasets.Dataset.from_dict({"text": texts, "other": list(range(count))})
 
 
-def plainly(folder: Path, texts: list[str]) -> np.ndarray:
+def plainly(folder: Path, texts: list[str], limit: int = LIMIT) -> np.ndarray:
     """One row at a time, by transformers alone: the mean over all of its positions."""
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     network = model.get_encoder() if model.config.is_encoder_decoder else model
     vectors = []
     for text in texts:
-        batch = tokenizer(text, truncation=True, max_length=LIMIT, return_tensors="pt", return_token_type_ids=False)
+        batch = tokenizer(text, truncation=True, max_length=limit, return_tensors="pt", return_token_type_ids=False)
         with torch.no_grad():
             vectors.append(network(**batch).last_hidden_state[0].mean(dim=0).numpy())
     return np.array(vectors)
@@ -114,3 +115,23 @@ def test_a_model_that_does_not_say_how_wide_it_is() -> None:
         match=r"^A model of the kind odd does not say how wide its output is, so rows cannot become vectors with it\.$",
     ):
         embedding._width(config)
+
+
+def test_rows_are_written_as_the_task_says(tmp_path: Path) -> None:
+    folder = tiny_models.make_answering("bart", tmp_path / "model")
+    prompts = [text for text in rows(5)["text"] if text]
+    table = datasets.Dataset.from_dict({"text": prompts})
+    found = Found("text", "other", None, "texts", "", medium="prompt")
+    asked = SimpleNamespace(wording="{prompt} the film", languages={})
+    vectors = embed(base(folder), table, found, LIMIT * 4, "cpu", target=asked)  # type: ignore[arg-type]
+    expected = plainly(folder, [f"{text} the film" for text in prompts], LIMIT * 4)
+    np.testing.assert_allclose(vectors, expected, atol=2e-5)
+    asked = SimpleNamespace(wording=None, languages={"target_language": "de_DE"})
+    with pytest.raises(RecipeError, match=r"the tokenizer of .* knows no languages"):
+        embed(base(folder), table, found, LIMIT, "cpu", target=asked)  # type: ignore[arg-type]
+    twice = datasets.Dataset.from_dict({"text": prompts, "more": ["room"] * len(prompts)})
+    found = Found("text", "other", None, "texts", "", medium="instruction", also=("more",))
+    vectors = embed(
+        base(folder), twice.add_column("both", [f"{text}\nroom" for text in prompts]), replace(found, content="both")
+    )
+    np.testing.assert_allclose(vectors, plainly(folder, [f"{text}\n\nroom" for text in prompts], LIMIT * 4), atol=2e-5)

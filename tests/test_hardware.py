@@ -65,6 +65,18 @@ def test_peak_memory_sees_a_large_array():
     assert hardware.peak_memory_mb() >= max(before, block.nbytes / 2**20)
 
 
+@pytest.mark.parametrize(
+    ("device", "clock", "processor", "expected"),
+    [("cpu", 10.0, 3.0, 3.0), ("cpu", 10.0, 19.0, 10.0), ("cuda", 10.0, 3.0, 10.0)],
+    ids=["waiting for a processor", "several threads", "a device that works alone"],
+)
+def test_a_watch_counts_work(device, clock, processor, expected, monkeypatch):
+    times = {"perf_counter": iter([100.0, 100.0 + clock]), "process_time": iter([5.0, 5.0 + processor])}
+    for name, values in times.items():
+        monkeypatch.setattr(hardware.time, name, values.__next__)
+    assert hardware.Watch(torch.device(device)).seconds == expected
+
+
 def test_the_allocator_keeps_what_is_freed():
     """In a process of its own, since the setting stays for good: the second round of a large block costs no page faults."""
     program = (

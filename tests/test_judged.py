@@ -50,7 +50,7 @@ def telling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Vectors that say what the text says, as those of a trained base do; the tiny one's are random."""
     assert used is embed.embed
 
-    def vectors(base: Any, table: Any, found: Any, *rest: Any) -> np.ndarray:
+    def vectors(base: Any, table: Any, found: Any, *rest: Any, **named: Any) -> np.ndarray:
         noise = np.random.default_rng(0).normal(0, 0.1, (len(table), 4)).astype(np.float32)
         good = np.array([any(word in one for word in ("good", "great", "lovely")) for one in table[found.text]])
         noise[:, 0] += np.where(good, 1, -1)

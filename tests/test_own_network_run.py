@@ -109,11 +109,46 @@ def test_sound(beside: Path, rows: dict[str, Path], tmp_path: Path) -> None:
         luthier.train(written(beside, MODELS["audio"], rows["image"], tmp_path / "other"))
 
 
-def test_text(beside: Path, tiny_bert: Path, reviews: Path, tmp_path: Path) -> None:
-    model = MODELS["text"] | {"tokenizer": str(tiny_bert)}
-    run = luthier.train(written(beside, model, reviews, tmp_path / "run"))
+@pytest.mark.parametrize(("factory", "method"), [("texts:Bag", "scratch"), ("texts:Deep", "scratch")])
+def test_text(beside: Path, tiny_bert: Path, reviews: Path, tmp_path: Path, factory: str, method: str) -> None:
+    model = MODELS["text"] | {"factory": factory, "tokenizer": str(tiny_bert)}
+    run = luthier.train(written(beside, model, reviews, tmp_path / "run", method))
     assert run.evaluate("test").metrics["accuracy"] > 0.6
     check_predictions(run)
+
+
+@pytest.mark.parametrize("method", ["lora", "full", {"name": "top", "blocks": 1}], ids=str)
+def test_methods_of_texts(beside: Path, tiny_bert: Path, reviews: Path, tmp_path: Path, method: Any) -> None:
+    """Those that need blocks and linear layers; a network of one's own has both where it says so with a list of modules."""
+    model = MODELS["text"] | {"factory": "texts:Deep", "tokenizer": str(tiny_bert)}
+    run = luthier.train(written(beside, model, reviews, tmp_path / "run", method, epochs=1))
+    log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(line["loss"]) for line in log if line["event"] == "step")
+    check_predictions(run)
+
+
+WORDLESS = "learned tokens need a model that reads tokens, and this one has no word embedding"
+UNFIT: Mapping[str, tuple[Any, str]] = {
+    "prompt": ("prompt", WORDLESS),
+    "ptuning": ("ptuning", WORDLESS),
+    "prefix": ("prefix", "method prefix needs attentions, and this model has none"),
+    "cloze": (
+        {"name": "cloze", "pattern": "{text} {mask}"},
+        "method cloze needs an encoder or a decoder that predicts words",
+    ),
+    "lora": ("lora", "method lora needs linears, and this model has none"),
+}
+
+
+@pytest.mark.parametrize("method", UNFIT)
+def test_methods_that_need_what_a_network_of_texts_lacks(
+    beside: Path, tiny_bert: Path, reviews: Path, tmp_path: Path, method: str
+) -> None:
+    settings, said = UNFIT[method]
+    model = MODELS["text"] | {"tokenizer": str(tiny_bert)}
+    with pytest.raises(LuthierError, match=said):
+        luthier.train(written(beside, model, reviews, tmp_path / "run", settings))
+    assert not (tmp_path / "run" / "model").exists()
 
 
 def test_it_goes_on_only_with_the_same_network(beside: Path, rows: dict[str, Path], tmp_path: Path) -> None:
@@ -166,7 +201,8 @@ MISTAKES: Mapping[str, tuple[Any, str]] = {
     ),
     "no kind": (
         {"factry": "images:cnn"},
-        "model: these keys (factry) describe no kind of network. What each kind needs: factory: factory",
+        "model: these keys (factry) describe no kind of network. What each kind needs: captioner: image and writer; "
+        "factory: factory",
     ),
     "neither": (3, "model: expected a name, a folder or a mapping; got 3."),
 }

@@ -70,6 +70,21 @@ def test_rows_that_lack_a_text_are_named(run: luthier.Run) -> None:
     }
 
 
+def test_the_network_is_told_which_text_a_token_belongs_to(run: luthier.Run, stored: pd.DataFrame) -> None:
+    from transformers import AutoTokenizer
+
+    rows = list(zip(stored["premise"], stored["hypothesis"], strict=True))
+    modality = run.model.modality
+    batch = modality.collate(modality.encode(rows).columns)
+    plain = AutoTokenizer.from_pretrained(run.path / "model")(
+        *map(list, zip(*rows, strict=True)), padding=True, return_tensors="pt"
+    )
+    assert "token_type_ids" in plain
+    assert {name: value.tolist() for name, value in plain.items()} == {
+        name: value.tolist() for name, value in batch.items()
+    }
+
+
 def test_stored_live_and_plain_predictions_agree(run: luthier.Run, stored: pd.DataFrame) -> None:
     from transformers import pipeline
 

@@ -45,7 +45,7 @@ def test_a_flat_folder_with_a_damaged_image(luthier: Callable[..., Any], seeing:
     said = luthier("predict", seeing.path, "--file", folder, "--output", tmp_path / "out.csv")
     assert said.code == 0, said.err
     assert said.out == f"Wrote 5 rows to {tmp_path / 'out.csv'}\n"
-    assert f"warning: 1 of 5 rows cannot be read and have no prediction: row 3 ({folder / '2.png'}: " in said.err
+    assert f"warning: 1 of 5 rows cannot be read and got no prediction: row 3 ({folder / '2.png'}: " in said.err
     written = pd.read_csv(tmp_path / "out.csv")
     assert [Path(one).name for one in written["image"]] == [f"{number}.png" for number in range(5)]
     assert (
@@ -102,7 +102,7 @@ def test_blank_texts_before_all_others(
     said = luthier("predict", texts.path, "--file", tmp_path / "new.jsonl", "--output", output)
     assert said.code == 0, said.err
     assert said.err == (
-        "warning: 5 of 7 rows cannot be read and have no prediction: row 1 (it is empty); row 2 (it is empty); row 3 (it is empty); row 4 "
+        "warning: 5 of 7 rows cannot be read and got no prediction: row 1 (it is empty); row 2 (it is empty); row 3 (it is empty); row 4 "
         "(it is empty); row 6 (it is empty).\n"
     )
     read = {"csv": pd.read_csv, "jsonl": lambda file: pd.read_json(file, lines=True), "parquet": pd.read_parquet}[

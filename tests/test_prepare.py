@@ -14,6 +14,7 @@ from luthier.errors import DataError
 from luthier.modalities.text import Text
 from luthier.prepare import encode_all, prepare
 from luthier.recipe.reading import read
+from luthier.suggest import suggest
 
 
 @pytest.fixture
@@ -108,20 +109,24 @@ def test_too_long_is_counted_then_cut_dropped_or_refused(recipe_for, tiny_bert: 
         encode_all(prepared, modality, settings.data)
         sizes[action] = {name: len(part) for name, part in prepared.rows.items()}
         facts[action] = prepared.facts["splits"]
+    encode_all(prepared, modality, settings.data)
+    dropped = [(one.split, one.row, one.action, one.step, one.reason) for one in prepared.changes]
+    assert dropped == [("train", row, "removed", "too_long", "longer than 12 tokens") for row in (31, 32)]
+    assert prepared.facts["changes"]["counts"] == [{"step": "too_long", "action": "removed", "rows": 2}]
     assert sizes == {
         "cut": {"train": 32, "validation": 11, "test": 10},
         "drop": {"train": 30, "validation": 11, "test": 10},
     }
     lost = (40 + 2 - 12) + (20 + 2 - 12)
-    assert facts["cut"]["train"]["too_long"] == {"rows": 2, "lost": lost, "action": "cut"}
-    assert facts["drop"]["train"]["too_long"] == {"rows": 2, "lost": lost, "action": "drop"}
-    assert facts["drop"]["validation"]["too_long"] == {"rows": 1, "lost": 30, "action": "cut"}
+    assert facts["cut"]["train"]["too_long"] == {"rows": 2, "lost": lost, "examples": [31, 32], "action": "cut"}
+    assert facts["drop"]["train"]["too_long"] == {"rows": 2, "lost": lost, "examples": [31, 32], "action": "drop"}
+    assert facts["drop"]["validation"]["too_long"] == {"rows": 1, "lost": 30, "examples": [11], "action": "cut"}
     settings = read(recipe, ["data.too_long=error"])
     with pytest.raises(DataError) as refused:
         encode_all(prepare(settings), modality, settings.data)
     assert str(refused.value) == (
-        "2 of 32 train rows are longer than max_length 12 (the longest has 42 tokens), and the recipe says too_long: error. "
-        "Raise data.max_length, or write too_long: cut or drop."
+        "2 of 32 train rows are longer than max_length 12 (the longest has 42 tokens), such as row 31, 32, and the recipe says "
+        "too_long: error. Raise data.max_length, or write too_long: cut or drop."
     )
 
 
@@ -260,3 +265,23 @@ def test_rows_stay_where_they_are_with_a_seed_of_their_own(reviews: Path) -> Non
     rows = [{name: table.numbers.tolist() for name, table in one.tables.items()} for one in found]
     assert rows[0] == rows[1] == rows[2] != rows[3]
     assert found[1].facts["split"].endswith("seed 3")
+
+
+def test_tags_that_break_their_scheme_are_named_by_their_row_in_the_file(tmp_path: Path) -> None:
+    blocks = [f"Anna B-PER\nsaw{row} O\nRome {'I-LOC' if row in (3, 7) else 'B-LOC'}\n" for row in range(40)]
+    (tmp_path / "names.bio").write_text("\n".join([*blocks, "\n"]), encoding="utf-8")
+    settings: dict[str, Any] = {
+        "task": "tag",
+        "model": "demo/minilm-en",
+        "data": {"files": str(tmp_path / "names.bio"), "similarity": None},
+    }
+    prepared = prepare(read(settings))
+    of = {row + 1: name for name, table in prepared.tables.items() for row in table.numbers if row in (3, 7)}
+    told = [one for one in prepared.facts["warnings"] if "the scheme IOB2" in one]
+    assert len(told) == len(set(of.values()))
+    for one in told:
+        row = next(row for row in of if f"the first in row {row}, word 3 (I-LOC behind O, at the end)" in one)
+        assert one.startswith(f"{of[row]} split: ")
+    with pytest.raises(DataError, match=rf"{of[4]} split: .*, the first in row 4, word 3 .* illegal: error"):
+        prepare(read(settings | {"task": {"name": "tag", "illegal": "error"}}))
+    assert "the scheme IOB2, in 2 of 40 rows, the first in row 4, word 3" in suggest(str(tmp_path / "names.bio"))

@@ -13,7 +13,7 @@ SOURCE = Path(luthier.__file__).parent
 LAYERS = (
     ("errors",),
     ("registry", "extras", "cache", "peft_types"),
-    ("commented", "folder", "show", "search"),
+    ("commented", "counted", "folder", "show", "search"),
     ("objectives", "methods", "modalities", "tasks", "augment", "networks"),
     ("recipe",),
     ("demo", "data"),
@@ -33,7 +33,11 @@ LAYERS = (
     ),
     ("pipeline",),
     ("search/*",),
-    ("commands", "compare_commands", "cost_commands", "judge_commands", "search_commands"),
+    ("auto",),
+    (
+        *("auto_commands", "check_commands", "commands", "compare_commands", "cost_commands", "judge_commands"),
+        *("search_commands", "transfer_commands"),
+    ),
     ("cli_data",),
     ("cli",),
     ("__main__", "__init__"),

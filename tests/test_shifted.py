@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import soundfile
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 import captioned
 import perceiving
+import tiny_models
 from luthier import shifted
 from luthier.embed import embed
 from small_jobs import recipe_for, write_recipe
@@ -178,3 +180,19 @@ def test_networks_beside_each_other_give_no_vectors(said: Callable[..., str], tm
         "Whether test rows are like the training rows was not looked at: Towers gives no vectors of positions, so rows cannot become "
         "vectors with it."
     )
+
+
+def test_conversations_are_read_as_the_task_says(said: Callable[..., str], tmp_path: Path) -> None:
+    model, file = tiny_models.make("llama", tmp_path), tmp_path / "talks.jsonl"
+    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model)).save_pretrained(model)
+    draw = np.random.default_rng(0)
+    talks = [[" ".join(draw.choice(FILLER, 4)) for _ in range(2)] for _ in range(120)]
+    roles = ("user", "assistant")
+    rows = [
+        {"messages": [{"role": role, "content": text} for role, text in zip(roles, talk, strict=True)]}
+        for talk in talks
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    task = {"name": "generate", "template": "User: {prompt} Assistant:"}
+    sentence = said(model, str(file), data={"similarity": None, "split": {"parts": [0.6, 0.1, 0.3]}}, task=task)
+    assert sentence.startswith(NONE), sentence  # without the template they could not be read

@@ -108,7 +108,7 @@ def test_long_texts_are_cut_and_said(tmp_path: Path) -> None:
 
 def test_rows_without_text_or_label_are_said(tmp_path: Path) -> None:
     text = suggest(table(tmp_path / "a.csv", [*balanced(600), {"text": "", "label": "yes"}]))
-    assert "rows that cannot be used (1 here, such as: no text) are left out" in text
+    assert "rows that cannot be used (1 here, such as row 601: no text) are left out" in text
     assert parsed(text).data.bad_rows == "drop"
 
 
@@ -215,7 +215,9 @@ def test_files_that_cannot_be_used_are_counted_with_a_reason(tmp_path: Path) -> 
     (folder / "red" / "broken.png").write_bytes(b"no picture at all")
     text = suggest(str(folder))
     assert "bad_rows: drop" in text
-    assert re.search(r"rows that cannot be used \(1 here, such as: is no image that can be read\) are left out", text)
+    assert re.search(
+        r"rows that cannot be used \(1 here, such as row \d+: is no image that can be read\) are left out", text
+    )
 
 
 def test_token_files_are_tagged(tmp_path: Path, tiny_bert: Path) -> None:

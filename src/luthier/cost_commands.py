@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.errors import LuthierError, RecipeError
@@ -15,7 +16,7 @@ from luthier.show import Console, print_table
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from luthier.advise.cost import Forecast, Memory
+    from luthier.advise.cost import Cost, Forecast, Memory
     from luthier.advise.machine import Machine
     from luthier.build import Ready
 
@@ -84,7 +85,7 @@ class Costs:
             return
         own = this_machine(ready, accelerator)
         at = described(self.machine, own.process) if self.machine else own
-        _print(list(_lines(ready, self.methods, at, accelerator, console)), at)
+        _print(list(_lines(ready, self.methods, at, accelerator, console)), at, Path(ready.recipe.output))
 
 
 def _quick(ready: Ready, accelerator: Accelerator) -> bool:
@@ -111,10 +112,24 @@ def _lines(
             cost = None if told and machine.here else measure(one, accelerator, console)
             if cost and not known and machine.kind == accelerator.device.type:
                 machine, known = replace(machine, process=max(machine.process, cost.process)), True
-            said = name or " + ".join(method.name for method in one.recipe.methods)
-            yield said, cost.on(machine) if cost else None, told
+            shown = name or " + ".join(method.name for method in one.recipe.methods)
+            yield shown, cost.on(machine) if cost else None, told or (_short(cost, machine) if cost else "")
         except LuthierError as wrong:
             yield name, None, str(wrong)
+
+
+def _short(cost: Cost, machine: Machine) -> str:
+    """Why a training does not fit, although a forward call of one row had not shown it; empty where it fits."""
+    from luthier.advise.fitting import SAFE
+    from luthier.training.keeping import said
+
+    total = cost.on(machine).memory.total
+    if total <= SAFE * machine.room:
+        return ""
+    return (
+        f"A few steps show that it takes about {said(total)} of memory, and {machine.name} has {said(machine.room)} for it. Set "
+        f"train.max_tokens below {cost.plan.positions_on(machine.kind)}."
+    )
 
 
 def _with(recipe: Recipe, method: str) -> Recipe:
@@ -125,7 +140,9 @@ def _with(recipe: Recipe, method: str) -> Recipe:
     return recipe if own else read(recipe, [f"method={method}", "stages="])
 
 
-def _print(lines: Sequence[tuple[str, Forecast | None, str]], machine: Machine) -> None:
+def _print(lines: Sequence[tuple[str, Forecast | None, str]], machine: Machine, folder: Path) -> None:
+    from luthier.advise.disk import lacking
+
     times = ["first epoch", "later ones", "training"] if machine.here else []
     found = [(name, one) for name, one, _ in lines if one]
     if found:
@@ -134,7 +151,8 @@ def _print(lines: Sequence[tuple[str, Forecast | None, str]], machine: Machine) 
         print_table("Costs", ["method", "memory", "disk", *times], rows)
     for name, one in found:
         print(f"Memory of {name}: {_parts(one.memory)}")
-    for name, _, told in lines:
+    short = [(name, lacking(one.disk, folder)) for name, one in found if machine.here]
+    for name, told in [*((name, told) for name, _, told in lines), *short]:
         if told:
             print(f"{name}: {told}")
     if not machine.here:
@@ -142,14 +160,14 @@ def _print(lines: Sequence[tuple[str, Forecast | None, str]], machine: Machine) 
 
 
 def _row(name: str, found: Forecast) -> list[str]:
-    from luthier.advise.fitting import said
+    from luthier.training.keeping import said
 
     times = [_time(one) for one in (found.first, found.epoch, found.seconds) if one is not None]
     return [name, said(found.memory.total), said(found.disk), *times]
 
 
 def _parts(memory: Memory) -> str:
-    from luthier.advise.fitting import said
+    from luthier.training.keeping import said
 
     parts = {
         "program and rows": memory.process,

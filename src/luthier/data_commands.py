@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from luthier.counted import many
 from luthier.errors import DataError, RecipeError
-from luthier.show import print_table
+from luthier.show import Console, print_table
 
 
 def preview(path: Path, overrides: list[str], rows: int, epochs: int, folder: Path) -> None:
     """`luthier data preview`: training rows as the model will see them."""
-    from luthier.augment import refuse_others
+    from luthier.augment import make_ready, refuse_others
     from luthier.augment.preview import copied, show
     from luthier.data import cells
     from luthier.prepare import prepare
@@ -25,14 +26,13 @@ def preview(path: Path, overrides: list[str], rows: int, epochs: int, folder: Pa
         )
     data = prepare(recipe)
     table = data.tables["train"]
-    refuse_others(chosen, cells.medium_of(data.found.medium))
-    for one in chosen:
-        for column in data.found.inputs:
-            one.ready(table.rows[column])
+    media = cells.media_of(data.found.medium)
+    refuse_others(chosen, media)
+    make_ready(chosen, {column: table.rows[column] for column in data.found.inputs}, media, Console().bar)
     values = cells.values(table.rows.select(range(min(rows, len(table.rows)))), data.found.inputs)
     first = zip(table.numbers[:rows].tolist(), table.labels, values, strict=False)
-    shown = [copied(chosen, data.found.medium, row, recipe.seed, epochs) for row in first]
-    print(show(data.found.medium, shown, folder))
+    shown = [copied(chosen, media, row, recipe.seed, epochs) for row in first]
+    print(show(media, shown, folder))
 
 
 def write_review(run: Path, to: str, file: Path, limit: int) -> None:
@@ -55,7 +55,9 @@ def read_review(run: Path, export: Path, folder: Path) -> None:
     done = read_corrections(export, run, folder)
     for note in done.notes:
         print(note)
-    print(f"{done.reviewed} answers, {len(done.changes)} labels changed, {done.unanswered} rows without an answer.")
+    print(
+        f"{many(done.reviewed, 'answer')}, {many(len(done.changes), 'label')} changed, {many(done.unanswered, 'row')} without an answer."
+    )
     print(f"Next: data.files in the recipe: {done.files}")
 
 
@@ -81,7 +83,7 @@ def export(source: Path, folder: Path, dvc: bool) -> None:
 
     sizes = write(source, folder, dvc)
     print(
-        f"Wrote {', '.join(f'{rows:,} {name} rows' for name, rows in sizes.items())} to {folder} (parquet, and {folder}/datasets)."
+        f"Wrote {', '.join(many(rows, f'{name} row') for name, rows in sizes.items())} to {folder} (parquet, and {folder}/datasets)."
     )
     if dvc:
         print("Wrote dvc.yaml. Next: dvc repro")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import datasets
@@ -26,12 +27,13 @@ from luthier.errors import ModelError, TrainError
 from luthier.increment import open_below
 from luthier.inputs import Asked, entrance
 from luthier.methods import Context
-from luthier.modalities import Modality
+from luthier.modalities import Modality, Writing
 from luthier.models.anatomy import base_of
 from luthier.models.open import Base, architecture
 from luthier.models.pooling import mean
 from luthier.models.quick import quicken
 from luthier.objectives import inputs_of
+from luthier.tasks import Target
 from luthier.training import keeping
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 
@@ -46,6 +48,7 @@ def embed(
     max_length: float | None = None,
     device: hardware.DeviceChoice = "auto",
     advance: Callable[[int], None] = lambda rows: None,
+    target: Target | None = None,
 ) -> np.ndarray:
     """The vectors of some rows, computed now or by an earlier call.
 
@@ -56,6 +59,7 @@ def embed(
         max_length: as `data.max_length`; longer rows are cut.
         device: as in the recipe.
         advance: told how many rows are done, for a progress bar; not called for rows that are in the cache.
+        target: of the task, which may say what is written around each row, and in which languages rows are.
 
     Returns:
         (rows, width) float32, read-only: it may be the file in the cache.
@@ -64,14 +68,17 @@ def embed(
         ModelError: the model cannot be opened.
         TrainError: neither the disk nor memory has room for the vectors.
     """
-    opening = entrance(found.medium, Asked(base, limit=max_length))
+    asked = Asked(base, limit=max_length)
+    if target is not None:
+        asked = replace(asked, wording=target.wording, languages=target.languages)
+    opening = entrance(found.medium, asked)
     config, modality = architecture(base, opening.context.head), opening.modality
     content = fingerprint.of_dataset(table.select_columns([found.compared]))
     width = _width(config)
     key, sizes = _key(base, config, modality, content), [(len(table) * width, torch.float32)]
     kept = keeping.find(key, sizes)
     if kept is None:
-        feed = _feed(table, found.inputs, modality, content)
+        feed = _feed(table, found, modality, content)
         on = hardware.device(device)
         network = _open(base, opening.context).to(on)
         kept = keeping.make(
@@ -90,9 +97,14 @@ def _open(base: Base, context: Context) -> nn.Module:
     return network.eval()
 
 
-def _feed(table: datasets.Dataset, columns: Sequence[str], modality: Modality, content: str) -> Feed:
-    numbers = np.arange(len(table))
-    return EncodedFeed(encode.encode(table, columns, np.zeros(len(table)), numbers, modality, content), modality)
+def _feed(table: datasets.Dataset, found: Found, modality: Modality, content: str) -> Feed:
+    columns, rows = found.inputs, table.select_columns(list(found.inputs))
+    if isinstance(modality, Writing):  # reads an answer behind its prompt, which is None where there is none yet
+        columns = found.encoded
+        for name in columns[len(found.inputs) :]:
+            rows = rows.add_column(name, [None] * len(rows))
+    numbers = np.arange(len(rows))
+    return EncodedFeed(encode.encode(rows, columns, np.zeros(len(rows)), numbers, modality, content), modality)
 
 
 def _key(base: Base, config: Any, modality: Modality, content: str) -> str:

@@ -34,7 +34,7 @@ TASK_FOR: dict[Labels, str] = {
 }
 """The task that is suggested, by what the label column holds."""
 
-GROUPS = (
+PEOPLE = (
     *(
         "speaker",
         "speaker_id",
@@ -53,6 +53,15 @@ GROUPS = (
 
 
 @dataclass(frozen=True)
+class Group:
+    """A column whose rows are alike, and so belong on one side."""
+
+    column: str
+    why: tuple[str, str]
+    """In two lines."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a look at the data gave. All but `splits` is of the training rows, or of all rows where nothing is divided yet."""
 
@@ -63,17 +72,17 @@ class Facts:
     """What the label column holds."""
     target: Target
     counts: Counter[Any]
-    """By label, range of numbers or type of entity; empty where labels are free words."""
+    """By label (the most frequent first), range of numbers or type of entity; empty where labels are free words."""
     rows: int
     """Usable ones."""
     bad: Sequence[str]
-    """Why each of the others cannot be used."""
+    """Each of the others, and why it cannot be used."""
     texts: list[str]
     """A sample of what stands in the rows; empty where they are no text."""
     longest: int | None
     """Of audio the seconds of the longest recording, rounded up."""
-    group: str | None
-    """The column that says whose row it is."""
+    group: Group | None
+    """What not to divide, where it is known."""
     distinct: int
     """Different labels."""
     amounts: bool
@@ -122,13 +131,13 @@ def look(path: str) -> Facts:
         target=target,
         counts=COUNTS[wanted](usable, target),
         rows=len(kept),
-        bad=[reason for _, reason in bad],
+        bad=[f"row {row}: {reason}" for row, reason in bad],
         texts=[] if found.medium in media.MEDIA else _texts(seen, name, kept),
         longest=seen.longest,
-        group=_group(first, found),
+        group=GROUPED.get(wanted, _people)(first, found),
         distinct=len(different),
         amounts=wanted == "classes" and all(map(columns.NUMBER.fullmatch, different)),
-        notes=read.notes,
+        notes=[*read.notes, *target.remarks(usable, (kept + 1).tolist())],
     )
 
 
@@ -155,7 +164,11 @@ UNSHARED = ("texts", "none")
 
 def _no_classes(rows: datasets.Dataset, unclear: DataError) -> tuple[Labels, columns.Found]:
     """Numbers or free words, where no column holds classes; what is said of classes where there are neither."""
-    others: tuple[Labels, ...] = ("numbers", "texts", "none")
+    others: tuple[Labels, ...] = (
+        "numbers",
+        "none",
+        "texts",
+    )  # an image's text belongs to it before it is to be written
     for wanted in others:
         try:
             found = columns.infer(rows, Columns(), wanted)
@@ -187,18 +200,30 @@ def _texts(seen: looked.Looked, split: str, kept: np.ndarray) -> list[str]:
     return looked.shown(seen.splits[split].select(picked), seen.found)
 
 
-def _group(rows: datasets.Dataset, found: columns.Found) -> str | None:
+def _people(rows: datasets.Dataset, found: columns.Found) -> Group | None:
     """A column that says whose row it is, with enough people for three parts."""
-    if found.kind == "answers":
-        return passages.group(rows, found)
     used = {*found.inputs, *(found.label if isinstance(found.label, list) else [found.label])}
     called = {name.strip().lower(): name for name in rows.column_names if name not in used}
-    named = [called[name] for name in GROUPS if name in called]
-    return next((name for name in named if 3 <= len(set(rows[name])) < len(rows)), None)
+    named = [called[name] for name in PEOPLE if name in called]
+    whose = next((name for name in named if 3 <= len(set(rows[name])) < len(rows)), None)
+    why = f"nobody's rows ({whose}) are on two sides,", "so that scores are those of people whom the model has not met"
+    return None if whose is None else Group(whose, why)
+
+
+def _texts_read(rows: datasets.Dataset, found: columns.Found) -> Group | None:
+    """The column of the texts that several questions are about, or that of their articles."""
+    column = passages.group(rows, found)
+    why = "no text is on two sides, so that scores are", "of texts that the model has not read"
+    return None if column is None else Group(column, why)
+
+
+GROUPED: dict[Labels, Callable[[datasets.Dataset, columns.Found], Group | None]] = {"answers": _texts_read}
+"""What belongs on one side, where that is not the rows of a person."""
 
 
 def _each(labels: Sequence[Any], target: Target) -> Counter[Any]:
-    return Counter(one for label in labels for one in (label if isinstance(label, list) else [label]))
+    found = Counter(one for label in labels for one in (label if isinstance(label, list) else [label]))
+    return Counter(dict(found.most_common()))
 
 
 def _counted(labels: Sequence[Any], target: Target) -> Counter[Any]:

@@ -128,6 +128,27 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
+class Watch:
+    """Seconds of work since it was made, as the clock would show them on a quiet machine.
+
+    Other programs make a process wait for a processor, which its own time does not count; several threads make that larger than the
+    clock's. A GPU computes while its process stands still, so there it is the clock's.
+
+    Args:
+        on: device that computes.
+    """
+
+    def __init__(self, on: "torch.device") -> None:
+        self._on = on.type
+        self._clock, self._processor = time.perf_counter(), time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        clock, processor = time.perf_counter() - self._clock, time.process_time() - self._processor
+        return min(clock, processor) if self._on == "cpu" else clock
+
+
 def tune_allocator() -> bool:
     """Let malloc keep freed memory for the next step instead of returning it to the system.
 

@@ -37,4 +37,5 @@ ENTRANCES: Mapping[str, Callable[[Asked], Entrance]] = {
     "image+text": media.captioned,
     "aligned": media.aligned,
     "speech": media.speech,
+    "captions": media.captions,
 }

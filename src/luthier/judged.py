@@ -49,14 +49,14 @@ def judge_labels(data: Prepared, recipe: Recipe, base: Base, console: Console) -
             "data.labels: ignore; the report shows the rows that the model is furthest from."
         )
     with console.bar("Vectors of the base model", len(table.labels)) as advance:
-        vectors = embed(base, table.rows, data.found, data.limit, recipe.train.device, advance)
+        vectors = embed(base, table.rows, data.found, data.limit, recipe.train.device, advance, data.target)
     groups = table.alike if len(table.alike) else None
     found = mislabeled.find(vectors, table.labels, groups, table.numbers, recipe.seed)
     treated = mislabeled.treat(found.suspects, table.labels, how)
     data.facts["labels"] = {"action": how} | found.facts
     if "test" in data.tables:
         test = data.tables["test"]
-        others = embed(base, test.rows, data.found, data.limit, recipe.train.device)
+        others = embed(base, test.rows, data.found, data.limit, recipe.train.device, target=data.target)
         data.facts["shift"] = shifted.compared(data, recipe, vectors[table.firsts], others[test.firsts])
     data.facts["notes"] += [found.sentence, *found.notes]
     if how in ACTIONS:

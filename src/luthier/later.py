@@ -42,7 +42,8 @@ def against(run: Run, file: str, advance: Advance = lambda rows: None) -> shift.
     texts, labels = _rows(file, columns, recipe.data)
     others = _distinct(texts, data.found)
     training, later = (
-        embed(base, rows, data.found, data.limit, recipe.train.device, advance) for rows in (kept.rows, others)
+        embed(base, rows, data.found, data.limit, recipe.train.device, advance, data.target)
+        for rows in (kept.rows, others)
     )
     known = frequencies(recipe, table.labels, labels)
     return shift.compare(Path(file).name, training, later, known, recipe.seed)

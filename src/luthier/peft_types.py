@@ -17,8 +17,14 @@ from types import ModuleType
 
 TYPES: Mapping[str, tuple[str, ...]] = {
     "peft": ("luthier.models.bottleneck",),
-    "transformers.models.auto.configuration_auto": ("luthier.models.made_config", "luthier.models.fused_config"),
-    "transformers.models.auto.modeling_auto": ("luthier.models.made", "luthier.models.fused"),
+    "transformers.models.auto.configuration_auto": (
+        *("luthier.models.made_config", "luthier.models.fused_config", "luthier.models.captioning_config"),
+    ),
+    "transformers.models.auto.modeling_auto": (
+        "luthier.models.made",
+        "luthier.models.fused",
+        "luthier.models.captioning",
+    ),
 }
 """By what holds the tables: the modules that add to them when they are imported."""
 

@@ -16,13 +16,13 @@ import numpy as np
 from torch import nn
 
 from luthier import described, hardware, increment, tracking, versions
-from luthier.advise import fitting
+from luthier.advise import disk, fitting
+from luthier.advise.allocated import bytes_of
 from luthier.build import Ready, get_ready, make_accelerator, make_job, resolve
 from luthier.data.batches import EncodedFeed
 from luthier.evaluate.predict import Scorer, Scores
 from luthier.folder import MANIFEST, RunFolder
 from luthier.models.quiet import quiet
-from luthier.models.save import size_of, trained_state
 from luthier.prepare import prepare
 from luthier.recipe.reading import read
 from luthier.recipe.schema import Recipe
@@ -44,7 +44,6 @@ def train(
     data: Mapping[str, Any] | None = None,
     method: Any = None,
     train: Mapping[str, Any] | None = None,
-    seed: int | None = None,
     output: str | None = None,
     restart: bool = False,
     force: bool = False,
@@ -53,21 +52,20 @@ def train(
 
     Args:
         recipe: a YAML file, a mapping with the same keys, or a `Recipe`.
-        overrides: `key=value` texts as on the command line, such as `"train.epochs=5"`.
+        overrides: `key=value` texts as on the command line, such as `"train.epochs=5"` or `"seed=3"`.
         model: base model in place of the recipe's: a name, or a mapping that describes a network.
         data: keys laid over the recipe's `data`.
         method: method in place of the recipe's: a name, a mapping or a list.
         train: keys laid over the recipe's `train`.
-        seed: seed in place of the recipe's.
         output: run folder in place of the recipe's.
         restart: delete the run that the folder holds and begin anew.
-        force: train even if it will not fit into memory.
+        force: train even if it will not fit into memory or on the disk.
 
     Raises:
         LuthierError: whatever is wrong, in a sentence; nothing that was complete is lost.
         KeyboardInterrupt: the run was asked to stop and has saved where it stands; the same call goes on.
     """
-    sections = {"model": model, "data": data, "method": method, "train": train, "seed": seed, "output": output}
+    sections = {"model": model, "data": data, "method": method, "train": train, "output": output}
     settled = read(recipe, overrides, sections)
     tracking.check(settled)
     folder = RunFolder(settled.output)
@@ -109,6 +107,7 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
     ready = get_ready(recipe, data, accelerator, console)
     if not force:
         fitting.refuse(ready, accelerator)
+        disk.refuse(ready)
     if not restart:
         refuse_other_base(folder, ready.base.sha256)
     if accelerator.is_main_process:
@@ -150,26 +149,30 @@ def go_on(folder: RunFolder, job: Job, console: Console) -> State:
 def run_loop(
     folder: RunFolder, job: Job, ready: Ready, state: State, console: Console, more: Sequence[Callback] = ()
 ) -> None:
-    """Train with all callbacks around the loop, and some more behind them."""
+    """Train with all callbacks around the loop, and some more before what writes checkpoints: it writes where one of them stops."""
     main = job.accelerator.is_main_process
     writer = folder if main else None
     checkpoints = Checkpoints(folder)
-    folder.require_space(3 * size_of(trained_state(job.model, job.trained)))
     freeze = Freeze(ready.applied.anatomy, job.settings.cache, writer, console)
     around = [freeze, callbacks.Guard(checkpoints), callbacks.Log(writer, console.warn)]
     if "validation" in ready.data.rows:
-
-        def measure() -> tuple[Scores, dict[str, float]]:
-            rows = job.work.held["validation"]
-            scorer = Scorer(job.work.model, ready.data.target, job.accelerator)
-            with console.bar("Validating", len(rows)) as advance:
-                scores = scorer(rows, advance)
-            return scores, ready.data.target.judge.metrics(rows.targets, scores.per_row)
-
-        around.append(callbacks.Validate(measure, job.settings, writer, console.say, ready.data.target.judge))
-    around += [callbacks.Interrupt(), Clock(), callbacks.Save(checkpoints)]
+        around.append(validate(job, ready, writer, console))
+    around += [callbacks.Interrupt(), Clock(), *more, callbacks.Save(checkpoints)]
     with quiet(), console.training() as bar:
-        fit(job, state, [*around, *more, callbacks.Progress(bar)])
+        fit(job, state, [*around, callbacks.Progress(bar)])
+
+
+def validate(job: Job, ready: Ready, writer: RunFolder | None, console: Console) -> callbacks.Validate:
+    """Scoring of the validation rows while training goes on."""
+
+    def measure() -> tuple[Scores, dict[str, float]]:
+        rows = job.work.held["validation"]
+        scorer = Scorer(job.work.model, ready.data.target, job.accelerator)
+        with console.bar("Validating", len(rows)) as advance:
+            scores = scorer(rows, advance)
+        return scores, ready.data.target.judge.metrics(rows.targets, scores.per_row)
+
+    return callbacks.Validate(measure, job.settings, writer, console.say, ready.data.target.judge)
 
 
 def finish(folder: RunFolder, job: Job, ready: Ready, state: State, console: Console) -> None:
@@ -195,7 +198,7 @@ def finish(folder: RunFolder, job: Job, ready: Ready, state: State, console: Con
     folder.log({"event": "stop", "reason": reason, "step": state.step, **times})
     write_predictions(folder, ready.data, scores)
     described.keep(folder, ready.data, ready.modality)
-    folder.publish("model", lambda place: _write_model(place, model, ready), needed=_model_size(model))
+    folder.publish("model", lambda place: _write_model(place, model, ready), needed=bytes_of(model))
     with console.status("Writing the report"):
         write_report(folder)
 
@@ -205,7 +208,3 @@ def _write_model(place: Path, model: nn.Module, ready: Ready) -> None:
     how = increment.kind(applied.inserted, ready.recipe.save)
     increment.save(model, applied.inserted, applied.trained, how, ready.base, place)
     ready.modality.save(str(place))
-
-
-def _model_size(model: nn.Module) -> int:
-    return sum(one.numel() * one.element_size() for one in model.parameters())

@@ -14,6 +14,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from luthier.counted import many
 from luthier.data import cells, hub, media, source
 from luthier.data.media import folder
 from luthier.data.media.stored import is_missing
@@ -101,7 +102,9 @@ def write(output: Path, rows: Sequence[datasets.Dataset], answering: Answering, 
     finally:
         partial.unlink(missing_ok=True)
     if unread:
-        console.warn(f"{len(unread):,} of {total:,} rows cannot be read and have no prediction: {_listed(unread)}.")
+        console.warn(
+            f"{len(unread):,} of {many(total, 'row')} cannot be read and got no prediction: {_listed(unread)}."
+        )
     return total
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ from luthier.recipe.schema import Recipe
 from luthier.show import Console
 from luthier.tasks import Target
 
+TOO_LONG = "too_long"
+"""The step that leaves out rows that are longer than the model reads."""
 LOOKED_AT = 1000
 """Rows of a split in which unknown tokens are counted."""
 
@@ -78,9 +81,9 @@ def prepare(recipe: Recipe, console: Console | None = None) -> Prepared:
     settled, more, repeated = settle(cleaned, found, recipe.data, console)
     with console.status("Dividing the rows"):
         divided = divide(settled, found.compared, recipe.data, recipe.seed)
-        guarded = guard(divided.tables, found, recipe.data)
+        guarded = guard(divided.tables, found, recipe.data, near=repeated.get("similarity") is not None)
     changes += [*more, *guarded.changes]
-    target = recipe.task.learn(guarded.tables["train"].labels)
+    target = recipe.task.learn(guarded.tables["train"].labels).on(found.medium)
     facts = _told(read, seen, guarded.tables) | {
         "target": target.facts,
         "split": divided.how,
@@ -90,7 +93,8 @@ def prepare(recipe: Recipe, console: Console | None = None) -> Prepared:
         "changes": summary(changes),
         "notes": [*read.notes, *filter(None, [repeated.get("note")])],
     }
-    facts["warnings"] = [*divided.warnings, *guarded.warnings, *_warnings(facts["held_out"])]
+    remarks = [one for name, table in guarded.tables.items() for one in _remarks(target, name, table)]
+    facts["warnings"] = [*divided.warnings, *guarded.warnings, *remarks, *_warnings(facts["held_out"])]
     limit = recipe.data.max_length or seen.longest
     return Prepared(target, guarded.tables, found, facts, changes, limit=limit)
 
@@ -107,7 +111,10 @@ def _told(read: source.Source, seen: looked.Looked, tables: Mapping[str, Table])
         },
         "fingerprint": fingerprint.of(seen.compared),
         "columns": {
-            **{key: getattr(found, key) for key in ("text", "also", "label", "separator", "medium", "kind", "why")},
+            **{
+                key: getattr(found, key)
+                for key in ("text", "also", "label", "separator", "medium", "kind", "part", "why")
+            },
         },
         "splits": {name: {"rows": len(table.labels)} for name, table in tables.items()},
         "odd": seen.odd,
@@ -120,6 +127,7 @@ def encode_all(prepared: Prepared, modality: Modality, options: Data) -> None:
     spoken = languages.find(prepared.tables["train"].rows, prepared.found)
     prepared.facts |= {"max_length": modality.limit, "unit": modality.unit, "languages": spoken}
     prepared.facts["notes"] += filter(None, [spoken.get("note")])
+    prepared.changes = [one for one in prepared.changes if one.step != TOO_LONG]  # of an earlier modality
     for name, table in prepared.tables.items():
         targets = _targets(prepared.target, name, table)
         key = f"{prepared.facts['fingerprint']}|{fingerprint.of_indices(table.numbers)}|{name}"
@@ -128,12 +136,16 @@ def encode_all(prepared: Prepared, modality: Modality, options: Data) -> None:
             "action": options.too_long if name == "train" or options.too_long == "error" else "cut"
         }
         prepared.rows[name] = limit_rows(rows, name, str(too_long["action"]), modality)
+        dropped = np.setdiff1d(rows.numbers, prepared.rows[name].numbers)
+        why = f"longer than {modality.limit:g} {modality.unit}"
+        prepared.changes += [Change(name, int(number) + 1, "removed", TOO_LONG, why) for number in dropped]
         prepared.facts["splits"][name] |= {
             "labels": prepared.target.count(targets),
             "length": _lengths(modality.sizes(rows.full_lengths)),
             "too_long": too_long,
             "unknown": round(modality.unknown(rows.take(_spread(len(rows)))), 4),
         }
+    prepared.facts["changes"] = summary(prepared.changes)
     _check_left(prepared)
 
 
@@ -163,8 +175,20 @@ def labelled_rows(file: str, found: Mapping[str, Any], options: Data) -> tuple[l
 
 
 def _targets(target: Target, name: str, table: Table) -> np.ndarray:
-    try:
+    with _of_split(name):
         return target.encode(table.labels)
+
+
+def _remarks(target: Target, name: str, table: Table) -> list[str]:
+    with _of_split(name):
+        return [f"{name} split: {one}" for one in target.remarks(table.labels, (table.numbers + 1).tolist())]
+
+
+@contextmanager
+def _of_split(name: str) -> Iterator[None]:
+    """Errors say which split they are of."""
+    try:
+        yield
     except DataError as wrong:
         raise DataError(f"{name} split: {wrong}") from None
 

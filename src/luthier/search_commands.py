@@ -21,16 +21,17 @@ def tune_recipe(
     """`luthier tune`."""
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise RunError("luthier tune runs without torchrun. To share the work start the same command several times.")
-    recipe = _in_its_own_folder(path, overrides)
+    recipe = in_its_own_folder(path, overrides, "tuned")
     extras.need("optuna", extra="search")
     from luthier.run import Run
     from luthier.search import Search, best, report, tune
     from luthier.search.space import told
+    from luthier.search.trial import refuse_other_folders
 
     folder, console = RunFolder(recipe.output), Console()
     if restart:
         tune.begin_anew(folder, storage, folder.path.name)
-    tune.refuse_other_folders(folder)
+    refuse_other_folders(folder, tune.RECORD)
     search = tune.Tuning(recipe, storage, console)
     console.say(f"Searching by validation {search.monitor} ({search.space.why}): {told(search.space)}")
     asked = trials if trials is not None or minutes is not None else (recipe.search or Search()).trials
@@ -42,8 +43,13 @@ def tune_recipe(
         print(f"Search: {folder.path}/tune.html; the best recipe is {folder.path}/best.yaml")
 
 
-def _in_its_own_folder(path: Path, overrides: Sequence[str]) -> Recipe:
+def in_its_own_folder(path: Path, overrides: Sequence[str], ending: str) -> Recipe:
     """The recipe, with a folder for the search where it names none.
+
+    Args:
+        path: the recipe.
+        overrides: laid over it.
+        ending: of the folder's name.
 
     Raises:
         RecipeError: a mistake in it.
@@ -51,5 +57,5 @@ def _in_its_own_folder(path: Path, overrides: Sequence[str]) -> Recipe:
     recipe = read_search(path, overrides)
     named = bool(parse_file(path).get("output")) or any(one.partition("=")[0].strip() == "output" for one in overrides)
     if not named:
-        recipe = read_search(path, [*overrides, f"output={recipe.output}-tuned"])
+        recipe = read_search(path, [*overrides, f"output={recipe.output}-{ending}"])
     return recipe

@@ -112,4 +112,4 @@ def _some(table: Table, rows: int, seed: int) -> Table:
 def _vectors(data: Prepared, recipe: Recipe, base: Base, table: Table, console: Console) -> np.ndarray:
     limit = min(data.limit or TOKENS, TOKENS) if data.facts["unit"] == "tokens" else data.limit
     with console.bar("Looking for a shift", len(table.labels)) as advance:
-        return embed(base, table.rows, data.found, limit, recipe.train.device, advance)
+        return embed(base, table.rows, data.found, limit, recipe.train.device, advance, data.target)

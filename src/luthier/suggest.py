@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 
 from luthier.commented import line, said, scalar
+from luthier.counted import many
 from luthier.data import source
 from luthier.first_look import Facts, look
 from luthier.methods import METHODS
@@ -25,6 +26,8 @@ MANY = 100_000
 
 SEPARATORS = "|;/,"
 SHOWN = 12
+PARTS: Mapping[Labels, str] = {"classes": "train : validation : test, every class with its share in each"}
+"""What is said of a random division, where labels are shared."""
 Lines = Callable[[Facts], Iterator[str]]
 
 
@@ -51,8 +54,9 @@ def _head(facts: Facts) -> Iterator[str]:
 
 
 def _classes(facts: Facts) -> Iterator[str]:
-    kind = "labels, any number a row" if facts.multilabel else "classes"
-    yield from _counted(facts, f"{len(facts.counts)} {kind}", facts.rows)
+    count = len(facts.counts)
+    kind = f"{many(count, 'label')}, any number a row" if facts.multilabel else many(count, "class", "classes")
+    yield from _counted(facts, kind, facts.rows)
     counts = facts.counts.values()
     ratio = max(counts) / min(counts)
     uneven = f"the largest class has {ratio:.1f} times the rows of the smallest"
@@ -102,6 +106,8 @@ def _together(facts: Facts) -> Iterator[str]:
     yield line(
         "task: align", "no column holds labels: each image is to be found by its text, and each text by its image"
     )
+    yield line("# task: generate", "writes the texts: name that column as label, and for model two networks, such as")
+    yield line("", "{image: google/vit-base-patch16-224, writer: HuggingFaceTB/SmolLM2-135M-Instruct}; method: head")
 
 
 TASK_LINES: Mapping[Labels, Lines] = {
@@ -118,11 +124,11 @@ TASK_LINES: Mapping[Labels, Lines] = {
 def _counted(facts: Facts, what: str, of: int | None = None) -> Iterator[str]:
     """How often each label occurs, and its share `of` so many."""
     yield f"# {facts.rows:,} rows, {what}:"
-    shown = facts.counts.most_common(SHOWN) if facts.wanted == "classes" else list(facts.counts.items())[:SHOWN]
+    shown = list(facts.counts.items())[:SHOWN]
     for label, count in shown:
         yield f"#   {said(label)}: {count:,}{f' ({count / of:.1%})' if of else ''}"
     if len(facts.counts) > len(shown):
-        yield f"#   and {len(facts.counts) - len(shown)} more, down to {min(facts.counts.values())} rows"
+        yield f"#   and {len(facts.counts) - len(shown)} more, down to {many(min(facts.counts.values()), 'row')}"
 
 
 def _data(facts: Facts) -> Iterator[str]:
@@ -134,7 +140,7 @@ def _data(facts: Facts) -> Iterator[str]:
     if facts.bad:
         yield line(
             "  bad_rows: drop",
-            f"rows that cannot be used ({len(facts.bad):,} here, such as: {facts.bad[0]}) are left out; `error` refuses them",
+            f"rows that cannot be used ({len(facts.bad):,} here, such as {facts.bad[0]}) are left out; `error` refuses them",
         )
     if facts.rows >= MANY:
         yield line("  # rows: 20000", "for a quick trial: this many rows, drawn at random")
@@ -179,22 +185,12 @@ def _split(facts: Facts) -> Iterator[str]:
 
 
 def _division(facts: Facts) -> Iterator[str]:
-    parts = "train : validation : test"
-    if facts.group and facts.wanted == "answers":
-        yield line(
-            f"  split: {{by: group, column: {scalar(facts.group)}}}", "no text is on two sides, so that scores are"
-        )
-        yield line("", "of texts that the model has not read")
-    elif facts.group:
-        yield line(
-            f"  split: {{by: group, column: {scalar(facts.group)}}}",
-            f"nobody's rows ({facts.group}) are on two sides,",
-        )
-        yield line("", "so that scores are those of people whom the model has not met")
-    elif facts.wanted == "classes":
-        yield line("  split: {parts: [8, 1, 1]}", f"{parts}, every class with its share in each")
+    if facts.group:
+        first, second = facts.group.why
+        yield line(f"  split: {{by: group, column: {scalar(facts.group.column)}}}", first)
+        yield line("", second)
     else:
-        yield line("  split: {parts: [8, 1, 1]}", parts)
+        yield line("  split: {parts: [8, 1, 1]}", PARTS.get(facts.wanted, "train : validation : test"))
 
 
 def _chosen(facts: Facts) -> tuple[str, str]:

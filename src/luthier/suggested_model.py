@@ -14,6 +14,13 @@ from luthier.tasks import Labels
 LONGEST = 512
 """Tokens that BERT and most of its kin can read."""
 
+SUGGESTED: Mapping[str, tuple[str, ...]] = {
+    "text": ("demo/minilm-en", "intfloat/multilingual-e5-small"),
+    "image": ("google/vit-base-patch16-224",),
+    "audio": ("openai/whisper-tiny",),
+}
+"""Base models that the lines below name, by what rows are."""
+
 CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 OTHER_SCRIPT = re.compile(r"[^\W\d_a-zA-Z\u00c0-\u024f]")
 Lines = Callable[[Facts], Iterator[str]]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from luthier.advise.cost import bytes_of, measure
+from luthier.advise.allocated import bytes_of
+from luthier.advise.cost import measure
 from luthier.advise.fitting import need_of
 from luthier.advise.machine import Machine
 from luthier.data.batches import EncodedFeed
@@ -81,6 +84,49 @@ def test_every_stage_is_measured(tiny_bert: Path, reviews: Path, tmp_path: Path)
         heaviest.optimiser,
         heaviest.activations,
     )
+
+
+def test_times_are_those_that_were_measured(
+    tiny_bert: Path, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of entering twice, the first step, two usual ones and scoring, each computed outside of what counts bytes."""
+    seconds = iter([0.5, 0.4, 10.0, 3.0, 5.0, 2.0])
+
+    class Given:
+        def __init__(self, on: torch.device) -> None:
+            pass
+
+        @property
+        def seconds(self) -> float:
+            assert _get_current_dispatch_mode() is None
+            return next(seconds)
+
+    monkeypatch.setattr("luthier.advise.probe.Watch", Given)
+    _, ready = job_of(recipe_for(tiny_bert, reviews, tmp_path / "run", method="full"))
+    cost = measure(ready, _accelerator(), QUIET)
+    assert next(seconds, None) is None
+    (stage,) = cost.stages
+    price, job = 100, cost.plan.job
+    sizes = [
+        sum(price + padded_tokens(job, piece) for piece in micro_batches(job, job.batches.at(step), None))
+        for step in range(job.batches.per_epoch)
+    ]
+    usual = 4.0 / np.mean(
+        [sizes[number] for number in np.argsort(sizes, kind="stable")[[len(sizes) // 4, 3 * len(sizes) // 4]]]
+    )
+    held = sum(int(feed.lengths.sum()) for feed in job.held.values())
+    scored = 2.0 / sum(int(rows.lengths.sum()) for rows in sampled_held(ready))
+    assert stage.step == pytest.approx(usual * np.mean(sizes))
+    assert stage.prepared + stage.cold == pytest.approx(0.5 + 10.0 - usual * max(sizes))
+    found = cost.on(HERE)
+    epoch = usual * sum(sizes) + scored * held
+    assert found.epoch == pytest.approx(epoch)
+    assert found.first == pytest.approx(0.5 + stage.cold + epoch)
+    assert found.seconds == pytest.approx(0.5 + stage.cold + 3 * epoch)
+
+
+def sampled_held(ready: Any) -> list[Any]:
+    return [rows for name, rows in ready.data.rows.items() if name == "validation"]  # so few that all are scored
 
 
 def test_the_heaviest_step_is_planned(tiny_bert: Path, reviews: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from luthier.advise import fitting
 from luthier.advise.fitting import Need, need_of, verdict
 from luthier.advise.machine import Machine
+from luthier.recipe.reading import read
 from small_jobs import job_of, recipe_for, write_recipe
 
 
@@ -43,9 +45,22 @@ def test_another_method_is_next(
     job, ready = job_of(recipe_for(tiny_bert, reviews, tmp_path / "run", method="full"))
     told = verdict(ready, machine(int(0.6 * need_of(ready, "cpu").fixed)), job.accelerator)
     assert re.match(
-        r"This training takes about \d+ MB of memory, and this machine has \d+ MB for it\. What fits: method=bias ",
+        r"This training takes about [\d.]+ MB of memory, and this machine has [\d.]+ MB for it\. What fits: method=bias ",
         told,
     )
+
+
+def test_labels_are_judged_once(
+    tiny_bert: Path, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, ready = job_of(recipe_for(tiny_bert, reviews, tmp_path / "run", method="full"))
+    asked: list[str] = []
+    monkeypatch.setattr("luthier.build.judge_labels", lambda data, recipe, *rest: asked.append(recipe.data.labels))
+    before = copy.deepcopy(ready.data.facts)
+    again = fitting.again(ready, read(ready.recipe, ["data.labels=drop", "method=head"]), job.accelerator)
+    assert asked == ["ignore"]  # were they dropped, doing so again would drop others
+    assert len(again.data.rows["train"]) == len(ready.data.rows["train"])
+    assert ready.data.facts == before
 
 
 def test_nothing_fits(tiny_bert: Path, reviews: Path, tmp_path: Path) -> None:
@@ -96,6 +111,19 @@ def test_check_tells_what_methods_take(
     assert "What training takes on a gpu of 24 GB, about" in said
     assert "Time is predicted for this machine only" in said
     assert "What training takes" not in luthier("check", file, "--no-cost").out
+
+
+def test_check_tells_what_only_steps_show(
+    luthier: Callable[..., Any], tiny_bert: Path, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_recipe(recipe_for(tiny_bert, reviews, tmp_path / "run", method="full"), tmp_path / "recipe.yaml")
+    sentence = (
+        r"full: A few steps show that it takes about [\d.]+ MB of memory, and a gpu of 0\.5 GB has 512\.0 MB for it\. "
+        r"Set train\.max_tokens below \d+\."
+    )
+    monkeypatch.setattr(fitting, "verdict", lambda *rest: "")
+    assert re.search(sentence, luthier("check", file, "--machine", "gpu 0.5GB").out)
+    assert "A few steps show" not in luthier("check", file, "--machine", "gpu 24GB").out
 
 
 def test_check_does_not_measure_what_is_large(

@@ -138,9 +138,9 @@ def test_augmentations_of_another_medium_are_refused(
 ) -> None:
     made = members(tmp_path)
     with pytest.raises(RecipeError, match=said):
-        refuse_others([made[name] for name in settings], medium)
-    refuse_others([made["delete"], made["swap"]], "text")
-    refuse_others([], "tokens")
+        refuse_others([made[name] for name in settings], [medium])
+    refuse_others([made["delete"], made["swap"]], ["text", "text"])
+    refuse_others([], ["tokens"])
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ from small_jobs import write_recipe
 
 def test_texts_are_lines(tmp_path: Path) -> None:
     chain = [Delete(share=1, rate=0.5)]
-    row = copied(chain, "text", (4, "good", "one two three four"), 7, 2)
+    row = copied(chain, ["text"], (4, "good", "one two three four"), 7, 2)
     assert row.copies == tuple(augment(chain, "one two three four", 7, epoch, 4) for epoch in range(2))
-    assert show("text", [row], tmp_path).splitlines() == [
+    assert show(["text"], [row], tmp_path).splitlines() == [
         "row 5 (good): one two three four",
         f"  epoch 1: {row.copies[0]}",
         f"  epoch 2: {row.copies[1]}",
@@ -34,7 +34,7 @@ def test_texts_are_lines(tmp_path: Path) -> None:
 
 def test_the_sheet_shows_each_image_and_its_copies_side_by_side() -> None:
     image = picture(SIDE - 4, SIDE - 4)
-    row = copied([Flip(share=1)], "image", (0, "ants", image), 0, 2)
+    row = copied([Flip(share=1)], ["image"], (0, "ants", image), 0, 2)
     whole = np.asarray(sheet([row, Copied(9, "bees", image, (image,))]))
     assert whole.shape == (2 * (SIDE + GAP), 3 * SIDE, 3)
     for line, column, expected in [(0, 0, image), (0, 1, row.copies[0]), (0, 2, row.copies[1]), (1, 1, image)]:
@@ -45,8 +45,8 @@ def test_the_sheet_shows_each_image_and_its_copies_side_by_side() -> None:
 
 
 def test_sounds_are_files(tmp_path: Path) -> None:
-    row = copied([Gain(share=1, decibels=(-6, -6))], "audio", (2, "loud", sound()), 0, 1)
-    said = show("audio", [row], tmp_path / "here")
+    row = copied([Gain(share=1, decibels=(-6, -6))], ["audio"], (2, "loud", sound()), 0, 1)
+    said = show(["audio"], [row], tmp_path / "here")
     assert (
         said
         == f"Wrote 1 sounds and their copies into {tmp_path / 'here'}, to listen to. Masks in spectrograms are not heard."

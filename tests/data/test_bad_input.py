@@ -31,7 +31,7 @@ def test_a_cell_of_ten_million_characters_is_read_whole_and_told(tmp_path: Path,
     table = open_table(tmp_path / name)
     assert table.rows.to_list() == rows
     assert [one.sentence for one in odd.find(table.rows, "text")] == [
-        "1 rows hold more than 100,000 characters in 'text', such as row 2."
+        "1 row holds more than 100,000 characters in 'text', such as row 2."
     ]
 
 

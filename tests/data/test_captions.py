@@ -119,7 +119,7 @@ def test_rows_repeat_others_by_picture_and_text_together(tmp_path: Path) -> None
     ]
     found = prepared(written(tmp_path, table)).facts["duplicates"]
     assert (found["exact"], found["groups"]) == (1, 1)
-    assert found["sentence"].startswith("1 rows repeat the picture and text of another")
+    assert found["sentence"].startswith("1 row repeats the picture and text of another")
 
 
 def test_near_pictures_with_near_texts_are_nearly_the_same(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_rows_are_those_of_the_tokenizer(tokenizer: Any) -> None:
     assert [row.tolist() for row in rows.take(order)["input_ids"]] == [expected[index] for index in order]
     assert rows.lengths.tolist() == [len(row) for row in expected]
     assert rows.full_lengths.tolist() == [len(row) for row in whole]
-    assert rows.too_long(Counting(tokenizer, 6)) == {"rows": 1, "lost": len(whole[2]) - 6}
+    assert rows.too_long(Counting(tokenizer, 6)) == {"rows": 1, "lost": len(whole[2]) - 6, "examples": [3]}
 
 
 def test_kept_rows_stay_together(tokenizer: Any) -> None:
@@ -80,8 +80,8 @@ def test_rows_over_the_limit_are_cut_dropped_or_refused(tokenizer: Any) -> None:
     with pytest.raises(DataError) as caught:
         limit_rows(rows, "train", "error", modality)
     assert str(caught.value) == (
-        "1 of 4 train rows are longer than max_length 6 (the longest has 10 tokens), and the recipe says too_long: error. Raise "
-        "data.max_length, or write too_long: cut or drop."
+        "1 of 4 train rows is longer than max_length 6 (the longest has 10 tokens), such as row 3, and the recipe says too_long: "
+        "error. Raise data.max_length, or write too_long: cut or drop."
     )
 
 

@@ -35,6 +35,11 @@ def test_clean_data_are_said_to_be_so() -> None:
 
 TRAIN = CLEAN["splits"]["train"]
 LEAK = {"kind": "exact", "rows": 4, "sentence": "4 of 90 test rows have the same text as a train row."}
+PARTED = {
+    "leakage": {"action": "report", "clean": False, "checks": [LEAK | {"kind": "passage"}]},
+    "columns": {"medium": "question", "kind": "answers", "also": ["context"], "part": ["passage", "context"]},
+    "files": {"all": ["rows.json"]},
+}
 CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "unusable": ({"bad_rows": {"rows": 7}}, "unusable rows", "7 rows cannot be used and are left out.", ""),
     "odd": ({"odd": ["3 rows hold control characters."]}, "odd cells", "3 rows hold control characters.", ""),
@@ -73,6 +78,30 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         {"leakage": {"action": "report", "clean": False, "checks": [LEAK, LEAK]}},
         "leakage",
         f"{LEAK['sentence']} {LEAK['sentence']}",
+        "data.leakage=fix",
+    ),
+    "leak of texts": (
+        PARTED,
+        "leakage",
+        LEAK["sentence"],
+        "data.split={by: group, column: context}",
+    ),
+    "leak of texts of given splits": (
+        PARTED | {"files": {"train": [], "test": []}},
+        "leakage",
+        LEAK["sentence"],
+        "data.leakage=fix",
+    ),
+    "leak of images": (
+        PARTED | {"columns": PARTED["columns"] | {"part": ["passage", "hash of the content"]}},
+        "leakage",
+        LEAK["sentence"],
+        "data.leakage=fix",
+    ),
+    "other leak": (
+        PARTED | {"leakage": {"action": "report", "clean": False, "checks": [LEAK]}},
+        "leakage",
+        LEAK["sentence"],
         "data.leakage=fix",
     ),
     "mended leak": ({"leakage": {"action": "fix", "clean": False, "checks": [LEAK]}}, "leakage", LEAK["sentence"], ""),

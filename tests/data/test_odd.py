@@ -20,9 +20,9 @@ def test_each_kind_is_counted_with_its_rows() -> None:
     )
     assert [one.sentence for one in odd.find(rows, "text")] == [
         "2 rows hold control characters in 'text', such as row 3, 4.",
-        "1 rows hold letters that were lost in an earlier conversion (\ufffd) in 'text', such as row 6.",
-        "1 rows hold UTF-8 that was once read in another encoding (the package ftfy mends it) in 'text', such as row 5.",
-        "1 rows hold more than 100,000 characters in 'text', such as row 7.",
+        "1 row holds letters that were lost in an earlier conversion (\ufffd) in 'text', such as row 6.",
+        "1 row holds UTF-8 that was once read in another encoding (the package ftfy mends it) in 'text', such as row 5.",
+        "1 row holds more than 100,000 characters in 'text', such as row 7.",
     ]
     assert odd.find(rows, "text")[0].facts == {"column": "text", "kind": "control", "rows": 2, "examples": [3, 4]}
 

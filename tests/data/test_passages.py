@@ -12,6 +12,7 @@ import pytest
 
 import passages_sample
 from luthier.data import columns, looked, passages, source
+from luthier.data.health import examine
 from luthier.errors import DataError
 from luthier.prepare import prepare
 from luthier.recipe.data import Columns, Data
@@ -132,7 +133,7 @@ def test_answers_that_stand_elsewhere_are_said() -> None:
     rows = datasets.Dataset.from_list([{"question": "Where?", "context": TEXT, "answers": one} for one in said])
     seen = looked.look({"train": rows}, columns.infer(rows, Columns(), "answers"))
     assert seen.odd == [
-        "2 rows of train have an answer that does not stand where answer_start says, such as row 1, 3: the nearest place where it does "
+        "2 rows of train with an answer that does not stand where answer_start says, such as row 1, 3: the nearest place where it does "
         "was taken."
     ]
 
@@ -219,3 +220,75 @@ def test_init_takes_answers_in_other_words_for_texts_to_write(tmp_path: Path) ->
 def write_text(place: Path, text: str) -> Path:
     (place / "recipe.yaml").write_text(text, encoding="utf-8")
     return place / "recipe.yaml"
+
+
+def asked(rows: int, name: str = "") -> list[dict[str, Any]]:
+    """Three questions about each of some texts."""
+    return [
+        {
+            "question": f"What is number {row}{name}?",
+            "context": f"Text {row // 3}{name} says that it is red, green or blue and nothing else.",
+            "answer": ("red", "green", "blue")[row % 3],
+        }
+        for row in range(rows)
+    ]
+
+
+def certified(files: Any, **data: Any) -> dict[str, Any]:
+    recipe = {"task": "answer", "model": "demo/minilm-en", "data": {"files": files, **data}}
+    return prepare(read(recipe)).facts
+
+
+def of_passages(facts: dict[str, Any]) -> dict[tuple[str, ...], int]:
+    return {tuple(one["splits"]): one["rows"] for one in facts["leakage"]["checks"] if one["kind"] == "passage"}
+
+
+def test_texts_on_two_sides_of_a_division_are_a_leak_and_a_group_mends_it(tmp_path: Path) -> None:
+    file = written(tmp_path / "rows.jsonl", asked(90))
+    facts = certified(str(file))
+    rows = of_passages(facts)
+    assert rows["train", "test"] > 5
+    assert rows["train", "test"] == sum(
+        one["rows"] for one in facts["leakage"]["checks"] if one["splits"] == ["train", "test"]
+    )
+    (found,) = [one for one in examine(facts | {"max_length": 64, "unit": "tokens"}) if one.topic == "leakage"]
+    assert found.line == "data.split={by: group, column: context}"
+    mended = certified(str(file), split={"by": "group", "column": "context"})
+    assert set(of_passages(mended).values()) == {0}
+    assert mended["leakage"]["clean"]
+    assert "Near duplicates were not looked for." in mended["leakage"]["skipped"], "questions about one text are alike"
+    assert (
+        mended["duplicates"]["sentence"] == "0 rows repeat the text of another; 0 groups of them have different labels."
+    )
+
+
+def test_a_planted_text_is_named_refused_and_taken_out_of_training(tmp_path: Path) -> None:
+    test = asked(30, " of the test")
+    test[4]["context"] = asked(90)[6]["context"]
+    test[8] = asked(90)[20]
+    files = {
+        "train": str(written(tmp_path / "train.jsonl", asked(90))),
+        "validation": str(written(tmp_path / "validation.jsonl", asked(12, " of validation"))),
+        "test": str(written(tmp_path / "test.jsonl", test)),
+    }
+    facts = certified(files)
+    leaks = {(one["kind"], *one["splits"]): one for one in facts["leakage"]["checks"] if one["rows"]}
+    assert {key: one["rows"] for key, one in leaks.items()} == {
+        ("exact", "train", "test"): 1,
+        ("passage", "train", "test"): 1,
+    }
+    told = leaks["passage", "train", "test"]
+    assert told["sentence"] == (
+        "1 of 30 test rows has a question, but another one, about the same text as a train row: the model has read that text."
+    )
+    assert [(one["split"], one["row"]) for one in told["examples"][0]["places"]] == [("test", 5), ("train", 7)]
+    with pytest.raises(DataError, match=r"The splits leak.*\n.*\n- 1 of 30 test rows has a question, but another one"):
+        certified(files, leakage="error")
+    fixed = certified(files, leakage="fix")
+    assert fixed["splits"]["train"]["rows"] == 90 - 6, "those of both texts, copy and all"
+    assert fixed["splits"]["test"]["rows"] == 30
+
+
+def written(file: Path, rows: list[dict[str, Any]]) -> Path:
+    file.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    return file

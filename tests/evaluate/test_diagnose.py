@@ -1,10 +1,17 @@
 import ast
+import math
 import re
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
-from luthier.evaluate.diagnose import diagnose
+from luthier.evaluate.diagnosis import RULES, diagnose
+from luthier.evaluate.diagnosis.curves import Curves
+from luthier.evaluate.diagnosis.trend import above, noise, slope, smoothed
+from luthier.evaluate.records import Records
 from luthier.recipe.schema import Recipe, Train
 from luthier.tasks.classify import Classes
 
@@ -28,8 +35,33 @@ def log(train, validation, *, noise=0.0, seed=0, steps=STEPS, epochs=EPOCHS, f1=
     return records
 
 
-def read(records, recipe=None):
-    return diagnose(records, recipe or {}, Classes(("no", "yes"), multilabel=False))
+def read(records, recipe=None, folder=Path("nowhere"), rows=None):
+    """The first finding of a log; where a folder is given, with the validation rows that it holds."""
+    return diagnose(gathered(records, recipe, folder, rows)).first
+
+
+def gathered(records, recipe=None, folder=Path("nowhere"), rows=None):
+    target = Classes(("no", "yes"), multilabel=False)
+    train = rows or {"rows": 800, "labels": {"no": 400, "yes": 400}}
+    data = {"target": target.facts, "held_out": "test", "splits": {"train": train}}
+    defaults = {"task": {"name": "classify"}, "data": {"files": "reviews.csv"}}
+    return Records(folder, defaults | (recipe or {}), data, list(records))
+
+
+def answered(folder, truth, probabilities):
+    """predictions.parquet of validation rows of two classes."""
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    table = {
+        "row": np.arange(len(truth)),
+        "split": "validation",
+        "label": [("no", "yes")[one] for one in truth],
+        "predicted": [("no", "yes")[int(one > 0.5)] for one in probabilities],
+        "probabilities": list(np.stack([1 - probabilities, probabilities], axis=1)),
+    }
+    pd.DataFrame(table).to_parquet(folder / "predictions.parquet")
+
+
+RESOLVED = {"stages": [{"methods": ["head"]}], "trained_parameters": 770, "all_parameters": 22_000_000}
 
 
 def falling(start, end, speed):
@@ -45,14 +77,14 @@ CURVES = {
     "over-fitting": (falling(0.70, 0.02, 5), turning(0.40, 0.3, 0.5)),
     "still improving": (falling(0.70, 0.1, 1.2), falling(0.68, 0.15, 1.2)),
     "settled": (falling(0.70, 0.30, 9), falling(0.50, 0.33, 9)),
-    "unstable": (lambda x: np.where(x < 0.5, falling(0.70, 0.2, 5)(x), 0.9), falling(0.6, 0.4, 5)),
+    "learning rate too high": (lambda x: np.where(x < 0.5, falling(0.70, 0.2, 5)(x), 0.9), falling(0.6, 0.4, 5)),
 }
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 @pytest.mark.parametrize("verdict", CURVES)
 def test_obvious_curves_get_their_verdict(verdict, noise):
-    found = [read(log(*CURVES[verdict], noise=noise, seed=seed)).verdict for seed in range(25)]
+    found = [read(log(*CURVES[verdict], noise=noise, seed=seed)).name for seed in range(25)]
     assert found == [verdict] * 25
 
 
@@ -60,7 +92,7 @@ def test_obvious_curves_get_their_verdict(verdict, noise):
 def test_the_default_three_epochs_are_enough(verdict):
     early = {"over-fitting": lambda x: 0.3 + 0.4 * x}
     train, validation = CURVES[verdict]
-    assert read(log(train, early.get(verdict, validation), epochs=3, steps=60)).verdict == verdict
+    assert read(log(train, early.get(verdict, validation), epochs=3, steps=60)).name == verdict
 
 
 def test_an_over_fitted_run_is_told_with_its_numbers():
@@ -71,6 +103,17 @@ def test_an_over_fitted_run_is_told_with_its_numbers():
         found.evidence,
     )
     assert found.suggestion == "train.early_stopping={patience: 2}"
+
+
+def test_a_score_that_falls_within_its_interval_is_not_called_worse(tmp_path):
+    truth = np.arange(200) % 2
+    answered(tmp_path, truth, np.where(np.arange(200) % 5 == 0, 1 - truth, truth) * 0.8 + 0.1)
+    for fall, reading in (
+        (0.01, "the answers are no worse, only too sure of themselves."),
+        (0.3, "the answers get worse."),
+    ):
+        records = log(falling(0.70, 0.02, 5), turning(0.40, 0.25, 0.4), f1=lambda x, fall=fall: 0.8 - fall * x)
+        assert read(records, folder=tmp_path).evidence.endswith(reading)
 
 
 def test_a_rising_loss_with_a_rising_score_is_over_confidence():
@@ -92,12 +135,12 @@ def test_what_is_in_use_is_not_suggested_again(train, suggestion):
 def test_one_bad_epoch_is_not_over_fitting():
     records = log(*CURVES["settled"])
     records[-1]["loss"] *= 1.3
-    assert read(records).verdict == "settled"
+    assert read(records).name == "settled"
 
 
 def test_swinging_validation_is_unstable():
     found = read(log(CURVES["settled"][0], lambda x: 0.4 + 0.15 * (round(x * EPOCHS) % 2)))
-    assert found.verdict == "unstable"
+    assert found.name == "learning rate too high"
     assert found.evidence == (
         "The validation loss swings: 0.400 to 0.550 and back to 0.400, 0.400 to 0.550 and back to 0.400."
     )
@@ -108,20 +151,20 @@ def test_a_loss_that_is_no_number_is_unstable(missing):
     records = log(*CURVES["settled"])
     records[41]["loss"] = missing
     found = read(records)
-    assert (found.verdict, found.evidence) == ("unstable", "The training loss is not a number at step 42.")
+    assert (found.name, found.evidence) == ("learning rate too high", "The training loss is not a number at step 42.")
     assert found.suggestion == "train.lr=1e-05"
 
 
 def test_a_short_log_says_what_is_missing():
     found = read(log(*CURVES["settled"], steps=40, epochs=1))
-    assert found.verdict == "too little to tell"
+    assert found.name == "too little to tell"
     assert found.evidence == ("The log holds 40 steps and 1 evaluation on validation rows; a trend needs 10 and 3.")
     assert found.suggestion == "train.evaluate_every=8"
     assert read([]).suggestion == "train.epochs=10"
 
 
 def test_a_base_model_that_knows_the_task_is_not_under_fitted():
-    assert read(log(falling(0.10, 0.09, 3), falling(0.11, 0.10, 3))).verdict == "settled"
+    assert read(log(falling(0.10, 0.09, 3), falling(0.11, 0.10, 3))).name == "settled"
 
 
 def test_more_epochs_are_twice_those_of_the_recipe():
@@ -135,3 +178,165 @@ def test_every_suggestion_is_a_line_of_the_recipe(verdict):
     fields = Train.model_fields if key.startswith("train.") else Recipe.model_fields
     assert key.removeprefix("train.") in fields
     assert value.startswith("{") or isinstance(ast.literal_eval(value), int | float)
+
+
+def test_a_loss_that_fell_little_is_no_under_fitting_where_the_answers_are_good(tmp_path):
+    truth = np.arange(200) % 2
+    answered(tmp_path, truth, np.where(truth, 0.8, 0.2))
+    curves = (falling(0.70, 0.63, 9), falling(0.69, 0.62, 9))
+    assert read(log(*curves)).name == "under-fitting"
+    assert read(log(*curves, f1=lambda x: 0.9), folder=tmp_path).name == "settled"
+
+
+@pytest.mark.parametrize(
+    ("rate", "name", "suggestion"),
+    [
+        (3e-1, "learning rate too high", "train.lr=0.01"),
+        (1e-6, "learning rate too low", "train.lr=0.01"),
+        (1e-2, "under-fitting", "train.lr=0.03"),
+    ],
+)
+def test_where_nothing_is_learned_the_rate_is_held_against_the_usual_one(rate, name, suggestion):
+    curves = (lambda x: 0.69 + 0.01 * x, falling(0.70, 0.69, 3)) if rate > 1e-2 else CURVES["under-fitting"]
+    records = [one | {"lr": rate} if one["event"] == "step" else one for one in log(*curves)]
+    found = read(records, {"resolved": RESOLVED})
+    assert (found.name, found.suggestion) == (name, suggestion)
+    if rate != 1e-2:
+        assert "usual one" in found.evidence
+
+
+def test_a_flat_high_loss_of_few_weights_asks_for_more_of_them(tmp_path):
+    truth = np.arange(200) % 2
+    answered(tmp_path, truth, np.full(200, 0.5))
+    records = log(lambda x: 0.69 + 0 * x, lambda x: math.log(2) + 0 * x, noise=0.001)
+    records = [one | {"lr": 1e-2} if one["event"] == "step" else one for one in records]
+    for share, suggestion in ((770, "method=top"), (4_000_000, "method=full")):
+        found = read(records, {"resolved": RESOLVED | {"trained_parameters": share}}, tmp_path)
+        assert (found.name, found.suggestion) == ("capacity too small", suggestion)
+    assert read(records, {"resolved": RESOLVED | {"trained_parameters": 22_000_000}}, tmp_path).name == "under-fitting"
+
+
+def learned_by_heart(lowest):
+    return log(falling(0.70, 0.02, 5), turning(lowest, 0.3, 0.6))
+
+
+def test_rows_learned_by_heart_that_say_nothing_of_others_are_noise(tmp_path):
+    truth = np.arange(200) % 2
+    random = np.random.default_rng(0)
+    records = learned_by_heart(0.64)
+    recipe = {"train": {"monitor": "loss"}}
+    saved = min(one["loss"] for one in records if one["event"] == "evaluate")
+    share = 0.5 + 0.05 * random.normal(size=200)
+    share += np.where(truth, 1, -1) * (math.exp(-saved) - np.exp(np.log(np.where(truth, share, 1 - share)).mean()))
+    answered(tmp_path, truth, share)
+    found = diagnose(gathered(records, recipe, tmp_path))
+    assert [one.name for one in found.findings] == ["label noise suspected", "over-fitting"]
+    assert found.first.suggestion == "data.labels=report"
+    assert "800 rows were learned by heart and say little of others" in found.first.evidence
+    few = {"rows": 150, "labels": {"no": 75, "yes": 75}}
+    assert read(records, recipe, tmp_path, few).name == "over-fitting"
+
+
+def test_suspect_labels_that_were_looked_for_are_evidence(tmp_path):
+    test_rows_learned_by_heart_that_say_nothing_of_others_are_noise(tmp_path)
+    records = gathered(learned_by_heart(0.64), {"train": {"monitor": "loss"}}, tmp_path)
+    records.data["labels"] = {"sentence": "90 of 800 training rows (11.2%) look mislabelled."}
+    found = diagnose(records).first
+    assert found.evidence.endswith("90 of 800 training rows (11.2%) look mislabelled.")
+    assert found.suggestion == "data.labels=drop"
+
+
+@pytest.mark.parametrize("rows", [12, 200])
+def test_twelve_validation_rows_are_too_few(tmp_path, rows):
+    truth = np.arange(rows) % 2
+    answered(tmp_path, truth, np.where(np.arange(rows) % 5 == 0, 1 - truth, truth) * 0.8 + 0.1)
+    records = log(*CURVES["settled"], f1=lambda x: 0.75 + 0.05 * x)
+    found = read(records, folder=tmp_path)
+    assert found.name == ("validation too small to tell" if rows == 12 else "settled")
+    if rows == 12:
+        assert re.match(
+            r"On the 12 validation rows f1_macro is 0\.7.*, each row being worth 0\.083, and one answer", found.evidence
+        )
+        assert found.suggestion == "data.split.parts=6:2:2"
+        given = read(records, {"data": {"files": {"train": "a.csv", "validation": "b.csv"}}}, tmp_path)
+        assert given.suggestion == "data.files.validation=MORE_ROWS.csv"
+
+
+def test_few_rows_that_are_all_right_are_too_few(tmp_path):
+    """A bootstrap gives them an interval of no width."""
+    answered(tmp_path, np.arange(5) % 2, np.where(np.arange(5) % 2, 0.9, 0.1))
+    records = log(*CURVES["settled"], f1=lambda x: 1.0)
+    assert Curves(gathered(records, folder=tmp_path)).score.low == 1.0
+    assert read(records, folder=tmp_path).name == "validation too small to tell"
+
+
+def test_the_gap_is_that_of_the_weights_that_were_kept(tmp_path):
+    """Against the plain bootstrap of rows and steps."""
+    truth = np.arange(300) % 2
+    random = np.random.default_rng(1)
+    right = np.clip(0.7 + 0.15 * random.normal(size=300), 0.05, 0.95)
+    answered(tmp_path, truth, np.where(truth, right, 1 - right))
+    row_losses = -np.log(right)
+    records = log(falling(0.70, 0.10, 9), lambda x: float(row_losses.mean()) + 0 * x, noise=0.0)
+    records = [
+        one | {"loss": one["loss"] + 0.02 * random.normal()} if one["event"] == "step" else one for one in records
+    ]
+    curves = Curves(gathered(records, {"train": {"monitor": "loss"}}, tmp_path))
+    window = curves.before(curves.evaluated[0])
+    slow = [random.choice(row_losses, 300).mean() - random.choice(window, len(window)).mean() for _ in range(4000)]
+    assert curves.saved == 0
+    assert curves.gap.value == pytest.approx(row_losses.mean() - window.mean(), abs=1e-6)
+    assert (curves.gap.low, curves.gap.high) == pytest.approx(tuple(np.percentile(slow, [2.5, 97.5])), abs=0.006)
+    for other in ({"label_smoothing": 0.1}, {"mixing": {"name": "mixup"}}):
+        assert Curves(gathered(records, {"train": {"monitor": "loss"} | other}, tmp_path)).gap is None
+
+
+def test_without_keep_best_the_last_weights_are_those_of_the_gap():
+    records = log(*CURVES["over-fitting"], f1=lambda x: 0.8 - 0.1 * x)
+    assert Curves(gathered(records)).saved == 0
+    assert Curves(gathered(records, {"train": {"keep_best": False}})).saved == EPOCHS - 1
+
+
+def test_smoothing_has_no_bias_at_the_start():
+    values = np.random.default_rng(0).normal(size=50)
+    slow = [np.average(values[: i + 1], weights=(1 - 2 / 8) ** np.arange(i, -1, -1)) for i in range(50)]
+    assert smoothed(values, 7) == pytest.approx(np.array(slow))
+    assert smoothed(np.ones(5), 3) == pytest.approx(np.ones(5))
+
+
+def test_a_slope_is_the_median_of_all_pairs_and_minds_no_wild_point():
+    at = np.arange(9.0)
+    values = 2 - 0.1 * at
+    values[4] = 50
+    pairs = [(values[j] - values[i]) / (j - i) for i in range(9) for j in range(i + 1, 9)]
+    found = slope(at, values)
+    assert found.value == pytest.approx(np.median(pairs)) == pytest.approx(-0.1)
+    assert (found.low, found.high) == pytest.approx(tuple(stats.theilslopes(values, at)[2:]))
+    assert slope(at[:2], values[:2]) is None
+    assert slope(at, np.full(9, np.nan)) is None
+
+
+def test_intervals_of_slopes_cover():
+    random = np.random.default_rng(0)
+    at = np.arange(12.0)
+    found = [slope(at, 0.3 * at + random.normal(size=12)) for _ in range(400)]
+    assert 0.92 <= np.mean([one.low <= 0.3 <= one.high for one in found]) <= 0.99
+
+
+def test_noise_is_that_around_a_straight_trend():
+    values = 3 - 0.5 * np.arange(2000) + 0.2 * np.random.default_rng(0).normal(size=2000)
+    assert noise(values) == pytest.approx(0.2, rel=0.1)
+
+
+def test_two_means_are_compared_with_an_interval():
+    random = np.random.default_rng(0)
+    rows, steps = random.normal(1.0, 1, 400), random.normal(0.5, 0.2, 50)
+    drawn = np.array([random.choice(rows, 400).mean() for _ in range(1000)])
+    found = above(drawn, float(rows.mean()), steps, 0)
+    error = math.hypot(rows.std() / 20, steps.std() / math.sqrt(50))
+    assert found.value == pytest.approx(rows.mean() - steps.mean())
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.1)
+
+
+def test_the_table_of_rules_names_each_once():
+    assert len({rule.find for rule in RULES}) == len(RULES)

@@ -9,6 +9,8 @@ from luthier.evaluate import plots
 SVG = "{http://www.w3.org/2000/svg}"
 CURVES = {
     "train": [[1, 0.7], [2, 0.5], [3, 0.4]],
+    "smooth": [[1, 0.7], [2, 0.55], [3, 0.45]],
+    "score": {"value": 0.84, "low": 0.8, "high": 0.88},
     "lr": [[1, 1e-5], [2, 2e-5], [3, 0.0]],
     "validation": [[2, 0.5], [3, 0.45]],
     "monitor": "f1_macro",
@@ -66,12 +68,20 @@ def test_ids_differ_between_plots():
 
 def test_curves_tell_what_they_show():
     svg = plots.curves(CURVES)
-    assert {"Loss", "Validation f1_macro", "Learning rate", "best: 0.850"} <= set(words(svg))
-    assert "Training loss from 0.700 to 0.400 over 3 steps. Best validation f1_macro 0.850 at step 3." in svg
+    titles = {"Loss: lowest on validation at step 3", "Validation f1_macro: best 0.850", "Learning rate: at most 2e-05"}
+    assert titles | {"training, smoothed", "best, step 3", "95 % interval of 0.840"} <= set(words(svg))
+    assert (
+        "Training loss from 0.700 to 0.450 over 3 steps. Validation loss lowest, 0.450, at step 3 and 0.450 at the end. "
+        "Best validation f1_macro 0.850 at step 3."
+    ) in svg
+
+
+def test_curves_of_rows_that_were_not_kept_have_no_band():
+    assert not [word for word in words(plots.curves(CURVES | {"score": None})) if word.startswith("95 %")]
 
 
 def test_curves_without_evaluations_say_so():
-    svg = plots.curves(CURVES | {"validation": [], "monitored": [], "best": None})
+    svg = plots.curves(CURVES | {"validation": [], "monitored": [], "best": None, "score": None})
     assert "not evaluated" in words(svg)
 
 

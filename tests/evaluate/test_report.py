@@ -229,6 +229,20 @@ def test_long_curves_are_thinned_to_means(tmp_path):
     assert train[0] == [3.0, 3.0]
 
 
+def test_findings_stand_with_their_numbers_and_curves_with_a_table(runs):
+    facts = gather(runs["binary"])
+    page = render(facts)
+    first = facts["diagnosis"]["findings"][0]
+    assert (first["name"], first["suggestion"]) == (facts["diagnosis"]["verdict"], facts["diagnosis"]["suggestion"])
+    assert f'aria-label="What says {first["name"]}"' in page
+    assert all(f'<th scope="row">{name}</th>' in page for name in first["numbers"])
+    assert [one["loss"] for one in facts["curves"]["evaluations"]] == [
+        loss for _, loss in facts["curves"]["validation"]
+    ]
+    assert 'aria-label="Losses and f1_macro of each evaluation"' in page
+    assert len(facts["curves"]["smooth"]) == len(facts["curves"]["train"])
+
+
 def test_no_mistakes_are_said(runs):
     facts = gather(runs["binary"])
     facts["mistakes"] |= {"count": 0, "shown": []}

@@ -16,6 +16,7 @@ import pandas as pd
 from cells import YES, settings
 
 import captioned
+import describing
 import luthier
 import passages_sample
 import perceiving
@@ -33,7 +34,7 @@ number: refused before training, for the reason below. Which method works on whi
 ROWS = 40
 OWN = {"cloze": [{"name": "cloze", "pattern": "{text} {soft:2} {mask}"}]}
 """Settings that fit these rows, where those of the other grid do not."""
-RECOGNISER = "recogniser"
+RECOGNISER, CAPTIONER, SEEING = "recogniser", "captioner", "seeing"
 WORDS = {"good": ("good", "great", "lovely"), "bad": ("bad", "awful", "poor")}
 
 
@@ -112,6 +113,10 @@ def _captions(place: Path) -> Path:
     return captioned.captions(place / "captions", ROWS)
 
 
+def _described(place: Path) -> Path:
+    return describing.captions(place / "captions", ROWS)
+
+
 def _sounds(place: Path) -> Path:
     return perceiving.sounds(place / "sounds", ROWS // 2)
 
@@ -149,6 +154,12 @@ KINDS: Mapping[str, Kind] = {
     "generate text, encoder and decoder": Kind(
         {"name": "generate", "max_new_tokens": 4}, "bart", _answers, {"text": "prompt", "label": "answer"}
     ),
+    "generate caption of image": Kind(
+        {"name": "generate", "max_new_tokens": 4}, CAPTIONER, _described, {"image": "photo", "label": "caption"}
+    ),
+    "generate caption of image, encoder and decoder": Kind(
+        {"name": "generate", "max_new_tokens": 4}, SEEING, _described, {"image": "photo", "label": "caption"}
+    ),
     "transcribe audio": Kind({"name": "transcribe", "max_new_tokens": 4}, RECOGNISER, _said, {"label": "sentence"}),
 }
 
@@ -159,9 +170,19 @@ def outcome(kind: str, method: str, place: Path) -> str:
     Raises:
         AssertionError: the run answers something else when it is opened again.
     """
-    one = KINDS[kind]
     place.mkdir(parents=True)
-    recipe = {
+    try:
+        run = luthier.train(recipe(kind, method, place))
+    except LuthierError as refused:
+        return " ".join(str(refused).replace(str(place), "").split())
+    check_answers(run)
+    return YES
+
+
+def recipe(kind: str, method: str, place: Path) -> dict[str, Any]:
+    """What a cell runs, with its rows and its network written into a folder."""
+    one = KINDS[kind]
+    return {
         "task": one.task,
         "model": network(one.network, method, place / "model"),
         "data": {"files": str(one.write(place)), "columns": dict(one.columns), "similarity": None},
@@ -169,22 +190,20 @@ def outcome(kind: str, method: str, place: Path) -> str:
         "train": {"epochs": 1, "batch_size": 8, "precision": "fp32", "device": "cpu"},
         "output": str(place / "run"),
     }
-    try:
-        run = luthier.train(recipe)
-    except LuthierError as refused:
-        return " ".join(str(refused).replace(str(place), "").split())
-    check_answers(run)
-    return YES
 
 
 def network(name: str, method: str, folder: Path) -> Any:
     """What `model` says of a tiny network, where a method needs it with the head that predicts words."""
+    if name == CAPTIONER:
+        return describing.networks(folder)
     return captioned.towers(name, folder) if name in captioned.FUSIONS else str(_network(name, method, folder))
 
 
 def _network(name: str, method: str, folder: Path) -> Path:
     if name in captioned.NETWORKS:
         return captioned.network(name, folder)
+    if name == SEEING:
+        return describing.encoder_decoder(folder)
     if name == RECOGNISER:
         return perceiving.recogniser(folder)
     if name in perceiving.PROCESSORS:

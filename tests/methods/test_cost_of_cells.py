@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from accelerate import Accelerator
-from cells import settings
-from task_cells import KINDS, OWN, network
+from task_cells import KINDS, recipe
 
 from luthier.advise.cost import measure
 from luthier.advise.fitting import need_of
@@ -33,17 +32,8 @@ def test_a_cell_is_forecast(kind: str, method: str, tmp_path: Path, monkeypatch:
 
 
 def forecast(kind: str, method: str, place: Path) -> Any:
-    one = KINDS[kind]
-    recipe = {
-        "task": one.task,
-        "model": network(one.network, method, place / "model"),
-        "data": {"files": str(one.write(place)), "columns": dict(one.columns), "similarity": None},
-        "method": OWN.get(method) or settings(method),
-        "train": {"epochs": 1, "batch_size": 8, "precision": "fp32", "device": "cpu"},
-        "output": str(place / "run"),
-    }
     try:
-        _, ready = job_of(recipe)
+        _, ready = job_of(recipe(kind, method, place))
     except LuthierError as refused:
         pytest.skip(str(refused))
     assert need_of(ready, "cpu").position > 0

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from luthier.models.find import Base, find
 from luthier.models.open import architecture, open_model
 from luthier.networks import NETWORKS, Named, Network
 from luthier.networks.factory import Factory
+from luthier.recipe.reading import read
 
 LABELS: Mapping[str, Any] = {
     "num_labels": 3,
@@ -202,8 +204,43 @@ def test_a_folder_calls_nothing_but_what_says_that_it_makes_networks(beside: Pat
     assert not (tmp_path / "touched").exists()
 
 
-def test_installed_modules(tmp_path: Path) -> None:
+def test_code_in_the_current_folder_is_not_run_for_a_folder_that_names_it(beside: Path, tmp_path: Path) -> None:
+    """Python would import it: where a program is started, modules are found."""
+    opened(beside).model.save_pretrained(tmp_path / "saved")
+    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    (tmp_path / "saved" / "config.json").write_text(json.dumps(config | {"code": ""}))
+    touched = tmp_path / "touched"
+    (tmp_path / "saved" / "images.py").write_text(f"open({str(touched)!r}, 'w')", encoding="utf-8")
+    lines = "import luthier, transformers; transformers.AutoModelForImageClassification.from_pretrained('.')"
+    run = subprocess.run(
+        [sys.executable, "-c", lines], cwd=tmp_path / "saved", capture_output=True, text=True, check=False
+    )
+    assert not touched.exists()
+    assert "model: no package with the module 'images' is installed, and a network is made by it." in run.stderr
+
+
+def test_installed_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert maker("torch.nn:Linear", "") is nn.Linear
+    for name in (".x:net", "..x:net", "nothing_of_that_name:net"):
+        with pytest.raises(RecipeError, match="no package with the module"):
+            maker(name, "")
+    (tmp_path / "theirs_unsaid.py").write_text(
+        "from __future__ import annotations\ndef net(width: int) -> NowhereImported:\n    return 3\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        RecipeError, match="theirs_unsaid:net is in an installed package and does not say that it makes"
+    ):
+        maker("theirs_unsaid:net", "")
+
+
+@pytest.mark.parametrize(
+    "name", ["..images:cnn", "../images:cnn", "images", "images:cnn:x", "a..b:c", "images.py:", ""]
+)
+def test_names_that_are_none_of_functions(name: str) -> None:
+    said = "model.factory: expected the name of a function in a module, such as my_networks:small_cnn; got"
+    with pytest.raises(RecipeError, match=said):
+        read({"model": {"factory": name, "image_size": 8}, "data": {"files": "rows.csv"}})
 
 
 REFUSED: Mapping[str, tuple[dict[str, Any], str]] = {
@@ -250,6 +287,10 @@ REFUSED: Mapping[str, tuple[dict[str, Any], str]] = {
         "model: images:ten_classes makes a network that fails on rows of the shape (3, 16, 16): RuntimeError: Given groups=1, weight of "
         "size [8, 8, 3, 3], expected input[2, 2, 4, 4] to have 8 channels, but got 2 channels instead",
     ),
+    "leaving factory": (
+        {"factory": "images:leaving"},
+        "model: images:leaving fails: SystemExit: 3",
+    ),
     "no weights": ({"weights": "no.safetensors"}, "model: there is no file 'no.safetensors' with weights."),
 }
 
@@ -262,6 +303,23 @@ def test_refused(beside: Path, case: str) -> None:
     assert str(refused.value) == sentence.replace("{beside}", str(beside))
 
 
+def test_the_head_is_the_layer_that_is_computed_last_wherever_it_was_made(beside: Path) -> None:
+    text = """
+    from torch import nn
+
+    class Turned(nn.Module):
+        def __init__(self, num_labels):
+            super().__init__()
+            self.last, self.first, self.unused = nn.Linear(768, num_labels), nn.Linear(768, 768), nn.Linear(8, num_labels)
+
+        def forward(self, images):
+            return self.last(self.first(images.flatten(1)).relu())
+    """
+    own_networks.beside(beside, "turned", textwrap.dedent(text))
+    config = AutoConfig.from_pretrained(find(network(beside, "turned:Turned")).location)
+    assert (config.head, config.apart) == ("last", True)
+
+
 def test_a_network_without_layers(beside: Path, tmp_path: Path) -> None:
     own_networks.beside(beside, "odd", "from torch import nn\ndef flat():\n    return nn.Flatten()\n")
     with pytest.raises(ModelError) as refused:
@@ -272,14 +330,23 @@ def test_a_network_without_layers(beside: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_file_that_cannot_be_imported(beside: Path) -> None:
-    own_networks.beside(beside, "broken", "import nothing_of_that_name\n")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "import nothing_of_that_name",
+            "ModuleNotFoundError: No module named 'nothing_of_that_name'. A network is one file: it imports what is installed, and no file "
+            "beside it.",
+        ),
+        ("def net(:", "SyntaxError: invalid syntax (broken.py, line 1)."),
+        ("raise SystemExit(3)", "SystemExit: 3."),
+    ],
+)
+def test_a_file_that_cannot_be_imported(beside: Path, text: str, said: str) -> None:
+    own_networks.beside(beside, "broken", text)
     with pytest.raises(RecipeError) as refused:
         find(network(beside, "broken:cnn"))
-    assert (
-        str(refused.value)
-        == "model: broken.py cannot be imported: ModuleNotFoundError: No module named 'nothing_of_that_name'"
-    )
+    assert str(refused.value) == f"model: broken.py cannot be imported: {said}"
 
 
 def test_weights_of_another_network(beside: Path, tmp_path: Path) -> None:

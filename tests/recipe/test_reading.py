@@ -181,9 +181,16 @@ def test_what_is_no_recipe(tmp_path: Path) -> None:
     )
     assert "expected keys such as `model:` and `data:`" in refusal(write(tmp_path, "- a\n- b\n"))
     assert "recipe.yaml:2: this is not YAML: " in refusal(write(tmp_path, "a: 1\nb: ]\n"))
+
     file = tmp_path / "latin.yaml"
     file.write_bytes("model: caf\u00e9\n".encode("latin-1"))
     assert "a recipe is UTF-8 text, and byte 10 is not" in refusal(file)
+
+
+def test_rows_given_as_a_recipe_get_the_command_that_writes_one(tmp_path: Path) -> None:
+    rows = tmp_path / "reviews.csv"
+    rows.write_text("text,label\nI said: good,positive\n", encoding="utf-8")
+    assert refusal(rows).endswith(f"Where it holds rows, `luthier init {rows}` writes a recipe for them.")
 
 
 @pytest.mark.parametrize("text", ["train.epochs", "=3", "train.epochs: 3"])

@@ -111,11 +111,14 @@ ILLEGAL = [["O", "I-PER", "I-PER"], ["B-PER", "I-LOC"], ["B-LOC", "I-LOC"], ["B-
 
 def test_illegal_tags_are_counted_and_read_as_the_conll_evaluation_does() -> None:
     target = Tag().learn(ILLEGAL)
-    found = target.illegal(ILLEGAL)
-    assert found is not None
-    assert (found.words, found.rows) == (2, 2)
-    assert found.first == "row 1, word 2 (I-PER behind O, before I-PER)"
-    assert target.illegal(ILLEGAL[2:]) is None
+    assert target.remarks(ILLEGAL, [7, 9, 11, 13]) == [
+        "2 tags break the scheme IOB2, in 2 of 4 rows, the first in row 7, word 2 (I-PER behind O, before I-PER): read as CoNLL's "
+        "evaluation does. task: {name: tag, illegal: error} refuses them."
+    ]
+    assert target.remarks(ILLEGAL[1:2], [9])[0].startswith(
+        "1 tag breaks the scheme IOB2, in 1 of 1 row, the first in row 9"
+    )
+    assert target.remarks(ILLEGAL[2:], [11, 13]) == []
     assert target.decode(target.encode(ILLEGAL)) == [
         ["O", "B-PER", "I-PER"],
         ["B-PER", "B-LOC"],
@@ -129,9 +132,14 @@ def test_illegal_tags_are_refused_where_the_recipe_says_so() -> None:
     with pytest.raises(DataError) as refused:
         target.encode([*ILLEGAL[2:], *ILLEGAL[:2]])
     assert str(refused.value) == (
-        "Tags that break the scheme IOB2: 2 in 2 of 4 rows, the first in row 3, word 2 (I-PER behind O, before I-PER), and the recipe "
+        "2 tags break the scheme IOB2, in 2 of 4 rows, the first in row 3, word 2 (I-PER behind O, before I-PER), and the recipe "
         "says illegal: error. Correct them, or write task: {name: tag, illegal: repair}."
     )
+    with pytest.raises(DataError, match=r"2 tags .* in 2 of 4 rows, the first in row 7, word 2 .* illegal: error"):
+        target.remarks(ILLEGAL, [7, 9, 11, 13])
+    with pytest.raises(DataError, match="Row 9 has the tag 'B-XYZ' at word 1, of a type that the training rows do not"):
+        target.remarks([["O"], ["B-XYZ"]], [7, 9])
+    assert target.remarks(ILLEGAL[2:], [11, 13]) == []
     assert len(target.encode(ILLEGAL[2:])) == 2
     bmes = Tag(illegal="error").learn(BMES)
     with pytest.raises(DataError, match=r"the first in row 1, word 2 \(M-PER behind B-PER, before O\)"):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from luthier.data.batches import Feed, Sequences
+from luthier.training import features
 from luthier.training.features import Features, FrozenFeed, Shape, shapes
 from luthier.training.keeping import bytes_of
 from luthier.training.selection import Selection
@@ -94,7 +95,9 @@ def test_a_feed_with_whole_rows_has_the_rows_own_inputs() -> None:
     assert batch["kept0"].shape == (2, 3, 2)
 
 
-def test_a_feed_of_one_position_is_one_position_long() -> None:
+@pytest.mark.parametrize("portion", [1, 3, 1 << 16])
+def test_a_feed_of_one_position_is_one_position_long(portion: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "PORTION", portion)  # rows are collated one, some or all at a time
     selection = Selection(("last", "none", "none"))
     feed = FrozenFeed(Numbers(), filled(selection.parts, torch.float32), selection)
     assert feed.lengths.tolist() == [1] * 5

@@ -74,7 +74,8 @@ def test_where_there_is_no_room(choice: keeping.Choice, said: str, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0.0 kB"), (1536, "1.5 kB"), (MB // 8, "0.1 MB"), (1300 * MB, "1,300.0 MB")]
+    ("size", "text"),
+    [(0, "0.0 kB"), (1536, "1.5 kB"), (MB // 8, "0.1 MB"), (1000 * MB, "1,000.0 MB"), (1300 * MB, "1.3 GB")],
 )
 def test_sizes_for_people(size: int, text: str) -> None:
     assert keeping.said(size) == text

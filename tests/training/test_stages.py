@@ -128,6 +128,26 @@ def test_a_stage_without_its_own_takes_the_settings_of_train(still_bert: Path) -
     assert two.rates["bert.encoder.layer.1.output.dense.weight"] == pytest.approx(5e-4)
 
 
+@pytest.mark.parametrize(
+    ("method", "settings", "epochs"),
+    [
+        ("lora", {}, 17),  # of 6 steps: 16 would be 96
+        ("lora", {"accumulation": 2}, 34),  # of 3
+        ("lora", {"batch_size": 1}, 3),  # enough steps: the method's own
+        ("head", {}, 30),
+        (["head", "top"], {}, 17),
+        ("lora", {"epochs": 2}, 2),  # as the recipe says
+    ],
+)
+def test_few_rows_are_read_until_there_are_a_hundred_steps(
+    method: Any, settings: dict[str, int], epochs: int, still_bert: Path, reviews: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_for(still_bert, reviews, tmp_path / "run", {"epochs": None, **settings}, method=method)
+    job, ready = job_of(recipe)
+    (stage,) = job.stages
+    assert (stage.epochs, ready.applied.stages) == (epochs, (stage,))
+
+
 def test_gradual_goes_from_the_head_down_to_the_whole_network(still_bert: Path) -> None:
     stages = applied(still_bert, stages="gradual", train={"epochs": 4}).stages
     assert [stage.epochs for stage in stages] == [1, 1, 1, 1]

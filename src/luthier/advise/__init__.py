@@ -1,1 +1,1 @@
-"""What a training will take, before it begins: memory, time and disk."""
+"""Before a training begins: what it will take (memory, time and disk), and which base model suits the rows."""

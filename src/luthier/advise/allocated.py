@@ -1,4 +1,4 @@
-"""Bytes of the tensors that a computation makes, on whatever device: exact where a process' size is coarse and noisy."""
+"""Bytes of a network's tensors, and of those that a computation makes: exact where a process' size is coarse and noisy."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+
+def bytes_of(model: nn.Module) -> int:
+    """Of all weights and buffers, each once."""
+    held = {
+        one.untyped_storage()._cdata: one.untyped_storage().nbytes() for one in (*model.parameters(), *model.buffers())
+    }
+    return sum(held.values())
 
 
 class Allocated(TorchDispatchMode):

@@ -13,14 +13,15 @@ import numpy as np
 from accelerate import Accelerator
 from torch import nn
 
-from luthier import hardware, increment
+from luthier import hardware
+from luthier.advise import disk
+from luthier.advise.allocated import bytes_of
 from luthier.advise.machine import Machine, here
 from luthier.advise.probe import Stage, probe
 from luthier.advise.sample import Plan, plan
 from luthier.build import Ready
 from luthier.data.batches import EncodedFeed
 from luthier.errors import TrainError
-from luthier.models.save import size_of, trained_state
 from luthier.show import Console
 from luthier.training import keeping
 
@@ -130,25 +131,13 @@ class Cost:
         steps = job.batches.per_epoch
         every = min(job.settings.evaluate_every or steps, steps * job.stages[number].epochs)
         held = [int(feed.lengths.sum()) for feed in job.held.values()]
-        once = stage.prepared + stage.filled * (sum(held) + int(job.feed.lengths.sum()))
+        once = stage.prepared + stage.cold + stage.filled * (sum(held) + int(job.feed.lengths.sum()))
         return once, steps * stage.step + steps / every * stage.scored * sum(held)
 
     def _disk(self) -> int:
         """Checkpoints that stay and the one being written, the saved model, and what is kept in files."""
-        job, applied = self.plan.job, self.ready.applied
-        own = size_of(trained_state(self.ready.model, applied.trained))
-        checkpoint = own + max(stage.optimiser for stage in self.stages)
-        merged = increment.kind(applied.inserted, self.ready.recipe.save) == increment.MERGED
         files = [size for size in map(self._kept, self.stages) if self._place(size) == "disk" or size <= keeping.SHARED]
-        return checkpoint * (3 + job.settings.keep) + (bytes_of(self.ready.model) if merged else own) + sum(files)
-
-
-def bytes_of(model: nn.Module) -> int:
-    """Of all weights and buffers, each once."""
-    held = {
-        one.untyped_storage()._cdata: one.untyped_storage().nbytes() for one in (*model.parameters(), *model.buffers())
-    }
-    return sum(held.values())
+        return disk.written(self.ready, max(stage.optimiser for stage in self.stages)) + sum(files)
 
 
 def measure(ready: Ready, accelerator: Accelerator, console: Console) -> Cost:

@@ -11,8 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from luthier import hardware
-from luthier.advise.allocated import Allocated
-from luthier.advise.cost import bytes_of
+from luthier.advise.allocated import Allocated, bytes_of
 from luthier.advise.machine import Machine, here
 from luthier.build import Ready, batches_of, get_ready, sizes_of
 from luthier.data.batches import EncodedFeed
@@ -21,6 +20,7 @@ from luthier.evaluate.predict import evaluating
 from luthier.recipe.reading import read
 from luthier.recipe.schema import Recipe
 from luthier.show import Console
+from luthier.training.keeping import said
 from luthier.training.microbatch import CALL_COST, FEW, FEW_TOKENS, cut
 
 STEPS = 20
@@ -153,12 +153,7 @@ def _fitting(ready: Ready, machine: Machine, room: int, accelerator: Accelerator
 
 
 def again(ready: Ready, recipe: Recipe, accelerator: Accelerator) -> Ready:
-    """The same rows for another recipe with the same data."""
-    facts = copy.deepcopy(ready.data.facts) | {"notes": [], "warnings": []}
-    data = replace(ready.data, facts=facts, rows={}, changes=list(ready.data.changes), tables=dict(ready.data.tables))
-    return get_ready(recipe, data, accelerator, Console(quiet=True))
-
-
-def said(size: float) -> str:
-    """A number of bytes for people."""
-    return f"{size / hardware.GIB:,.1f} GB" if size >= hardware.GIB else f"{size / 2**20:,.0f} MB"
+    """The same rows for another recipe with the same data; their labels have been judged."""
+    data = replace(ready.data, facts=copy.deepcopy(ready.data.facts), rows={})
+    judged = recipe.model_copy(update={"data": recipe.data.model_copy(update={"labels": "ignore"})})
+    return get_ready(judged, data, accelerator, Console(quiet=True))

@@ -62,17 +62,20 @@ class Plan:
 
     @cached_property
     def _sizes(self) -> np.ndarray:
-        """Of each step that is looked at, its padded positions and the price of its calls in positions."""
-        price = CALL_COST.get(self.job.device.type, CALL_COST["cpu"])
-        cut = [micro_batches(self.job, rows, self.job.settings.max_tokens) for rows in self._steps]
-        return np.array([price * len(one) + sum(padded_tokens(self.job, piece) for piece in one) for one in cut])
+        return np.array([self._size(rows) for rows in self._steps])
 
-    @property
+    def _size(self, rows: np.ndarray) -> float:
+        """Padded positions of a step, and the price of its calls in positions."""
+        price = CALL_COST.get(self.job.device.type, CALL_COST["cpu"])
+        pieces = micro_batches(self.job, rows, self.job.settings.max_tokens)
+        return price * len(pieces) + sum(padded_tokens(self.job, piece) for piece in pieces)
+
+    @cached_property
     def heaviest(self) -> np.ndarray:
         """Row numbers of the step with the largest micro-batch."""
         return max(self._steps, key=self._largest)
 
-    @property
+    @cached_property
     def usual(self) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers of two steps, a quarter and three quarters up from the lightest."""
         order = np.argsort(self._sizes, kind="stable")
@@ -82,9 +85,12 @@ class Plan:
     @property
     def scale(self) -> float:
         """Size of the mean step over that of the two usual ones."""
-        order = np.argsort(self._sizes, kind="stable")
-        low, high = order[len(order) // 4], order[(3 * len(order)) // 4]
-        return float(self._sizes.mean() / self._sizes[[low, high]].mean())
+        return float(self._sizes.mean() / np.mean([self._size(rows) for rows in self.usual]))
+
+    @property
+    def weight(self) -> float:
+        """Size of the heaviest step over that of the two usual ones."""
+        return float(self._size(self.heaviest) / np.mean([self._size(rows) for rows in self.usual]))
 
     @property
     def positions(self) -> int:

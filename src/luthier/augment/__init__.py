@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
@@ -71,7 +72,13 @@ class Augmentation(Plugin, ABC):
 
 
 def augment(
-    augmentations: Sequence[Augmentation], value: Any, seed: int, epoch: int, row: int, part: Part = "value"
+    augmentations: Sequence[Augmentation],
+    value: Any,
+    seed: int,
+    epoch: int,
+    row: int,
+    part: Part = "value",
+    media: Sequence[str] = (),
 ) -> Any:
     """The value as the model sees it in one epoch: each augmentation of that part in order, where the draw says so.
 
@@ -82,13 +89,15 @@ def augment(
         epoch: from 0.
         row: number of the row in its source, from 0.
         part: what the value is.
+        media: of a tuple what each of its members is: an augmentation changes those of its own medium.
     """
     import numpy as np
 
     random = np.random.default_rng((seed, epoch, row, get_args(Part).index(part)))
     active = [one for one in augmentations if one.part == part]
     if type(value) is tuple:
-        return tuple(_changed(active, cell, random) for cell in value)
+        by_medium = {medium: [one for one in active if one.medium == medium] for medium in media}
+        return tuple(_changed(by_medium[medium], cell, random) for cell, medium in zip(value, media, strict=True))
     return _changed(active, value, random)
 
 
@@ -99,19 +108,48 @@ def _changed(augmentations: Sequence[Augmentation], value: Any, random: np.rando
     return value
 
 
-def refuse_others(augmentations: Sequence[Augmentation], medium: str) -> None:
-    """Let only augmentations of the rows' medium pass.
+def refuse_others(augmentations: Sequence[Augmentation], media: Sequence[str]) -> None:
+    """Let only augmentations of what the rows hold pass.
+
+    Args:
+        augmentations: as the recipe lists them.
+        media: what each cell of a row is.
 
     Raises:
         RecipeError: one changes another medium.
     """
-    other = next((one for one in augmentations if one.medium != medium), None)
+    other = next((one for one in augmentations if one.medium not in media), None)
     if other is None:
         return
-    fitting = ", ".join(name for name in AUGMENTATIONS if AUGMENTATIONS[name].medium == medium) or "none"
+    held = " and ".join(dict.fromkeys(media))
+    fitting = ", ".join(name for name in AUGMENTATIONS if AUGMENTATIONS[name].medium in media) or "none"
     raise RecipeError(
-        f"data.augment: {other.name} changes {other.medium} and these rows are {medium}. For {medium} there are: {fitting}."
+        f"data.augment: {other.name} changes {other.medium} and these rows are {held}. For {held} there are: {fitting}."
     )
+
+
+def make_ready(
+    augmentations: Sequence[Augmentation],
+    columns: Mapping[str, Sequence[Any]],
+    media: Sequence[str],
+    bar: Callable[[str, int], AbstractContextManager[Advance]],
+) -> None:
+    """Call `Augmentation.ready` of each with all that it will change.
+
+    Args:
+        augmentations: as the recipe lists them.
+        columns: of the training rows, those that the model reads in their order.
+        media: what each of them holds.
+        bar: opens a progress bar, by its title and the number of values.
+
+    Raises:
+        LuthierError: what `ready` raises.
+    """
+    for one in augmentations:
+        own = [values for values, medium in zip(columns.values(), media, strict=True) if medium == one.medium]
+        with bar(f"Augmentation {one.name}", sum(map(len, own))) as advance:
+            for values in own:
+                one.ready(values, advance)
 
 
 class Mixing(Plugin, ABC):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.augment import Augmentation, augment
-from luthier.data.media import MEDIA, opened
+from luthier.data.media import decoded
 from luthier.extras import need
 
 if TYPE_CHECKING:
@@ -28,19 +28,23 @@ class Copied:
     """In its source, from 1."""
     label: Any
     value: Any
-    """The text, image or sound."""
+    """The text, image or sound, or several in a tuple."""
     copies: tuple[Any, ...]
     """One for each epoch."""
 
+    def half(self, place: int) -> Copied:
+        """One of several that are read together."""
+        return replace(self, value=self.value[place], copies=tuple(copy[place] for copy in self.copies))
+
 
 def copied(
-    augmentations: Sequence[Augmentation], medium: str, stored: tuple[int, Any, Any], seed: int, epochs: int
+    augmentations: Sequence[Augmentation], media: Sequence[str], stored: tuple[int, Any, Any], seed: int, epochs: int
 ) -> Copied:
     """A row with its copies.
 
     Args:
         augmentations: as the recipe lists them.
-        medium: of the row.
+        media: what each cell of the row is.
         stored: its number in its source from 0, its label, and its value as the data has it.
         seed: of the run.
         epochs: how many copies.
@@ -49,20 +53,23 @@ def copied(
         DataError: an image or sound cannot be read.
     """
     number, label, value = stored
-    value = opened(value, medium) if medium in MEDIA else value
-    copies = (augment(augmentations, value, seed, epoch, number) for epoch in range(epochs))
+    value = decoded(value, media)
+    copies = (augment(augmentations, value, seed, epoch, number, media=media) for epoch in range(epochs))
     return Copied(number + 1, label, value, tuple(copies))
 
 
-def show(medium: str, rows: Sequence[Copied], folder: Path) -> str:
+def show(media: Sequence[str], rows: Sequence[Copied], folder: Path) -> str:
     """Rows for people: what is to be read at once is returned, images and sounds are written and named.
 
     Args:
-        medium: of the rows.
+        media: what each cell of a row is; of several kinds each is shown for itself.
         rows: at least one.
         folder: is made where it is missing; what was written there before is replaced.
     """
-    return SHOWN.get(medium, _lines)(rows, folder)
+    if len(set(media)) == 1:
+        return SHOWN.get(media[0], _lines)(rows, folder)
+    halves = ([row.half(place) for row in rows] for place in range(len(media)))
+    return "\n".join(SHOWN.get(medium, _lines)(half, folder) for half, medium in zip(halves, media, strict=True))
 
 
 def _lines(rows: Sequence[Copied], folder: Path) -> str:

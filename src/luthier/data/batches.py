@@ -6,6 +6,7 @@ That is why a run can be stopped at any step and go on exactly: no position in a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
@@ -77,6 +78,11 @@ class Feed(ABC):
         """Be told for which rows `begin` will be called next, while the step in progress is computed."""
 
     @property
+    def views(self) -> tuple[Feed, ...]:
+        """What the rows are in one epoch after the other, and then again from the first on: here the same in all."""
+        return (self,)
+
+    @property
     @abstractmethod
     def lengths(self) -> np.ndarray:
         """Positions of each row that the network is called with, (rows,)."""
@@ -137,6 +143,46 @@ class EncodedFeed(Feed):
     def inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """Collated by the modality."""
         return self.modality.collate(self.rows.take(indices))
+
+
+class Views(Feed):
+    """Rows of which there are several copies, that the epochs see in turn: epoch e the copies e modulo their number.
+
+    Args:
+        views: all rows as they are in an epoch; of any number.
+    """
+
+    def __init__(self, views: Sequence[Feed]) -> None:
+        super().__init__(views[0].targets)
+        self._views = tuple(views)
+        self._seen = views[0]
+
+    @property
+    def views(self) -> tuple[Feed, ...]:
+        """One for each copy."""
+        return self._views
+
+    def begin(self, indices: np.ndarray, epoch: int) -> None:
+        """Turn to the copies of an epoch."""
+        self._seen = self._views[epoch % len(self._views)]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Of the copies of the epoch in progress."""
+        return self._seen.lengths
+
+    def sequences(self, indices: np.ndarray) -> Sequences:
+        """Of these copies."""
+        return self._seen.sequences(indices)
+
+    def inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """Of these copies."""
+        return self._seen.inputs(indices)
+
+
+def in_turn(views: Sequence[Feed]) -> Feed:
+    """One feed of all copies, as `Feed.views` gives them."""
+    return views[0] if len(views) == 1 else Views(views)
 
 
 class PackedFeed(EncodedFeed):

@@ -9,17 +9,17 @@ BETWEEN = "\n"
 """Stands between several texts of a row where they are shown or compared as one."""
 
 
-MEDIA_OF_CELLS = {"pair": "text"}
-"""What a cell is, by what the model reads, where rows have several."""
+MEDIA_OF_CELLS = {"pair": ("text", "text"), "image+text": ("image", "text")}
+"""What the cells of a row are, by what the model reads, where it has several that are read as texts, images or sounds are."""
 
 
-def medium_of(medium: str) -> str:
-    """What each cell of a row is.
+def media_of(medium: str) -> tuple[str, ...]:
+    """What each cell of a row is, in the order in which they are read.
 
     Args:
         medium: what the model reads of a row.
     """
-    return MEDIA_OF_CELLS.get(medium, medium)
+    return MEDIA_OF_CELLS.get(medium, (medium,))
 
 
 def values(rows: Any, columns: Sequence[str]) -> list[Any]:

@@ -22,7 +22,7 @@ class Change:
     """Its number in the source, from 1, the header not counted."""
     action: Literal["removed", "relabelled"]
     step: str
-    """Which part of the recipe did it: `bad_rows`, `duplicates`, `leakage`, `labels`."""
+    """Which part of the recipe did it: `bad_rows`, `duplicates`, `leakage`, `labels`, `too_long`."""
     reason: str
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import datasets
 
-from luthier.data import captions, cells, dialogues, media, passages, transcripts
+from luthier.data import captioning, captions, cells, media, passages, transcripts
 from luthier.data.found import Found, Kind
 from luthier.data.labels import all_integers, arrow_type, is_text, labels
 from luthier.data.looks import (
@@ -43,12 +43,13 @@ READ_AS: Mapping[str, Labels] = {
     "none": "none",
     "answers": "answers",
     "transcripts": "transcripts",
+    "captions": "texts",
 }
 """How a task reads labels of some kinds; all others are of classes."""
 
 OWN_WAYS: Mapping[Labels, Callable[[datasets.Dataset, Columns], Found]] = {
     "tags": token_lists,
-    "texts": dialogues.find,
+    "texts": captioning.find,
     "none": captions.pairs,
     "answers": passages.find,
     "transcripts": transcripts.find,

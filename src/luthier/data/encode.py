@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow as pa
 from luthier.cache import cache_folder
 from luthier.data import cells
 from luthier.errors import DataError
-from luthier.modalities import Modality
+from luthier.modalities import Encoded, Modality
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,17 @@ class Rows:
         parts = (self.lengths, self.full_lengths, self.numbers, self.targets)
         return Rows(self.table.select(indices), *(part[indices] for part in parts))
 
-    def too_long(self, modality: Modality) -> dict[str, float]:
-        """How many rows are longer than the limit, and how much they lose, in the modality's unit."""
+    def too_long(self, modality: Modality) -> dict[str, Any]:
+        """Rows that are longer than the limit, the first by their numbers from 1, and how much they lose, in the modality's unit."""
         lost = modality.sizes(self.full_lengths) - modality.sizes(self.lengths)
-        return {"rows": int((lost > 0).sum()), "lost": lost.sum().item()}
+        return {
+            "rows": int((lost > 0).sum()),
+            "lost": lost.sum().item(),
+            "examples": np.sort(self.numbers[lost > 0] + 1)[:SHOWN].tolist(),
+        }
 
 
+SHOWN = 5
 _LENGTHS = ("length", "full_length")
 
 
@@ -81,9 +86,33 @@ def encode(
     key = hashlib.sha256(f"{fingerprint}|{'|'.join(columns)}|{modality.fingerprint}".encode()).hexdigest()[:32]
     folder = cache_folder() / "encoded"
     folder.mkdir(parents=True, exist_ok=True)
-    encoded = _map(table.select_columns(list(columns)), modality, folder / f"{key}.arrow", key)
-    lengths, full = (_numbers(encoded, name) for name in _LENGTHS)
-    return Rows(encoded, lengths, full, numbers, targets)
+    encoded = _map(
+        table.select_columns(list(columns)),
+        lambda batch: modality.encode(cells.values(batch, columns)),
+        folder / f"{key}.arrow",
+        key,
+        modality.together,
+    )
+    return _rows(encoded, numbers, targets)
+
+
+def encode_anew(rows: Rows, encoder: Callable[[np.ndarray], Encoded], file: Path, together: int) -> Rows:
+    """The same rows with other inputs.
+
+    Args:
+        rows: which ones.
+        encoder: gives some rows, by their places in `rows`, as they are to be.
+        file: where they are kept; not there yet.
+        together: rows that are encoded at a time.
+    """
+    places = datasets.Dataset.from_dict({"place": np.arange(len(rows))})
+    table = _map(places, lambda batch: encoder(np.asarray(batch["place"])), file, file.stem, together)
+    return _rows(table, rows.numbers, rows.targets)
+
+
+def _rows(table: datasets.Dataset, numbers: np.ndarray, targets: np.ndarray) -> Rows:
+    lengths, full = (_numbers(table, name) for name in _LENGTHS)
+    return Rows(table, lengths, full, numbers, targets)
 
 
 def limit_rows(rows: Rows, split: str, action: str, modality: Modality) -> Rows:
@@ -98,17 +127,23 @@ def limit_rows(rows: Rows, split: str, action: str, modality: Modality) -> Rows:
     if action == "error":
         longest = modality.sizes(rows.full_lengths).max()
         raise DataError(
-            f"{too_long['rows']} of {len(rows)} {split} rows are longer than max_length {modality.limit:g} (the longest has {longest:g} "
-            f"{modality.unit}), and the recipe says too_long: error. Raise data.max_length, or write too_long: cut or drop."
+            f"{too_long['rows']} of {len(rows)} {split} rows {'is' if too_long['rows'] == 1 else 'are'} longer than max_length "
+            f"{modality.limit:g} (the longest has {longest:g} {modality.unit}), such as row "
+            f"{', '.join(map(str, too_long['examples']))}, and the recipe says too_long: error. Raise data.max_length, or write "
+            "too_long: cut or drop."
         )
     return rows.keep(rows.full_lengths <= rows.lengths)
 
 
-def _map(table: datasets.Dataset, modality: Modality, cache: Path, key: str) -> datasets.Dataset:
-    columns = table.column_names
-
+def _map(
+    table: datasets.Dataset,
+    encoder: Callable[[Mapping[str, Sequence[Any]]], Encoded],
+    cache: Path,
+    key: str,
+    together: int,
+) -> datasets.Dataset:
     def work(batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        encoded = modality.encode(cells.values(batch, columns))
+        encoded = encoder(batch)
         return {**encoded.columns, "length": encoded.lengths, "full_length": encoded.full_lengths}
 
     if cache.exists() and not _complete(cache, len(table)):
@@ -118,8 +153,8 @@ def _map(table: datasets.Dataset, modality: Modality, cache: Path, key: str) -> 
     return table.map(
         work,
         batched=True,
-        batch_size=modality.together,
-        remove_columns=columns,
+        batch_size=together,
+        remove_columns=table.column_names,
         cache_file_name=str(cache),
         new_fingerprint=key,
         desc="Encoding" if not cache.exists() else None,

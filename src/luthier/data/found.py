@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["single", "list", "indicator", "separated", "numbers", "tags", "texts", "none", "answers", "transcripts"]
+Kind = Literal[
+    "single", "list", "indicator", "separated", "numbers", "tags", "texts", "none", "answers", "transcripts", "captions"
+]
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,10 @@ class Found:
     separator: str | None
     """What stands between several labels in one cell."""
     kind: Kind
-    """`single`: one label a row; `texts`: an answer in free words; `transcripts`: what is said in a recording; `tags`: a list of one for
-    each token; `numbers`: one number a row, or one in each of several columns; `none`: none, as what stands in a row belongs together,
-    and `label` is its text; the others are multi-label: a `list` in the column, an `indicator` column per label, or labels
-    `separated` by a character."""
+    """`single`: one label a row; `texts`: an answer in free words; `transcripts`: what is said in a recording; `captions`: what is
+    written of an image; `tags`: a list of one for each token; `numbers`: one number a row, or one in each of several columns; `none`:
+    none, as what stands in a row belongs together, and `label` is its text; the others are multi-label: a `list` in the column, an
+    `indicator` column per label, or labels `separated` by a character."""
     why: str
     """A sentence that explains the choice."""
     integers: bool = False
@@ -36,6 +38,10 @@ class Found:
     words: str = ""
     """The column with what rows say in words, where that is not `compared`: of images with a text the text."""
 
+    part: tuple[str, str] | None = None
+    """A column of which several rows may have the same, so that they belong on one side: a key of `data.leakage.pairs.KINDS`, and its
+    name. Of images with a text the image, of questions the text that answers them."""
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """All columns that the model reads, in order."""
@@ -44,9 +50,8 @@ class Found:
     @property
     def encoded(self) -> tuple[str, ...]:
         """Columns that become rows of numbers: the inputs and, where the model writes its answer behind them, that too."""
-        with_answer = (
-            self.kind in {"texts", "transcripts"} and isinstance(self.label, str) and self.label not in self.inputs
-        )
+        written = self.kind in {"texts", "transcripts", "captions"}
+        with_answer = written and isinstance(self.label, str) and self.label not in self.inputs
         return (*self.inputs, *([str(self.label)] if with_answer else []))
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from luthier.counted import many
 from luthier.data import looked
 from luthier.data.changes import Change
 from luthier.data.columns import column_of
@@ -30,10 +31,16 @@ class Guarded:
     changes: list[Change] = field(default_factory=list)
 
 
-def guard(tables: Mapping[str, Table], where: Found, options: Data) -> Guarded:
+def guard(tables: Mapping[str, Table], where: Found, options: Data, near: bool = True) -> Guarded:
     """Check every pair of splits for what they should not share, and do what `data.leakage` says.
 
     What gives a label away is looked for in texts only.
+
+    Args:
+        tables: the splits.
+        where: their columns.
+        options: `data` of the recipe.
+        near: whether near duplicates were looked for.
 
     Raises:
         DataError: they leak and the recipe says `error`; or `fix` would leave nothing to learn from.
@@ -43,7 +50,7 @@ def guard(tables: Mapping[str, Table], where: Found, options: Data) -> Guarded:
         name: Side(looked.shown(table.rows, where), table.labels, table.numbers, looked.what(where))
         for name, table in ordered.items()
     }
-    certificate = _certificate(ordered, sides, where, options)
+    certificate = _certificate(ordered, sides, where, options, near)
     facts = {"action": options.leakage} | certificate.as_dict()
     warnings = [check.sentence for check in certificate.leaks]
     if options.leakage == "error":
@@ -52,22 +59,22 @@ def guard(tables: Mapping[str, Table], where: Found, options: Data) -> Guarded:
         return Guarded(ordered, facts, warnings)
     mended = fix(certificate, sides)
     changes = [Change(one["split"], one["row"], "removed", "leakage", one["reason"]) for one in mended.removed]
-    said = f"{len(changes):,} rows were taken out of training and validation because they leaked (data.leakage: fix)."
+    said = f"{many(len(changes), 'row was', 'rows were')} taken out of training and validation because of leaks (data.leakage: fix)."
     kept = {name: table.pick(mended.kept[name]) for name, table in ordered.items()}
     untold = [check.sentence for check in certificate.leaks if not check.remove]
     return Guarded(kept, facts, [*untold, *([said] if changes else [])], changes)
 
 
-def _certificate(tables: Mapping[str, Table], sides: Mapping[str, Side], where: Found, options: Data) -> Certificate:
-    shared: dict[str, Any] = {}
-    for kind, codes in {
-        "exact": [one.same for one in tables.values()],
-        "near": [one.alike for one in tables.values()],
-    }.items():
-        if all(map(len, codes)):
-            shared[kind] = np.concatenate(codes)
-    if where.also and looked.CONTENT in next(iter(tables.values())).rows.column_names:
-        shared["image"] = [value for one in tables.values() for value in one.rows[looked.CONTENT]]
+def _certificate(
+    tables: Mapping[str, Table], sides: Mapping[str, Side], where: Found, options: Data, near: bool
+) -> Certificate:
+    codes = {"exact": [one.same for one in tables.values()]}
+    if near:
+        codes["near"] = [one.alike for one in tables.values()]
+    shared: dict[str, Any] = {kind: np.concatenate(own) for kind, own in codes.items() if all(map(len, own))}
+    if where.part:
+        kind, part = where.part
+        shared[kind] = [value for one in tables.values() for value in one.rows[part]]
     skipped: list[str] = []
     common = [name for name in next(iter(tables.values())).rows.column_names if _everywhere(tables, name)]
     column = ids.guess(common)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.commented import scalar
+from luthier.counted import many
 from luthier.data import languages
+from luthier.data.source import UNDIVIDED
 
 FEW = 200
 """Training rows below which methods that train few weights are worth a try."""
@@ -56,14 +59,14 @@ def _unusable(facts: Facts) -> Iterator[Finding]:
     if rows:
         yield Finding(
             "unusable rows",
-            f"{rows:,} rows cannot be used and are left out.",
+            f"{many(rows, 'row')} cannot be used and {'is' if rows == 1 else 'are'} left out.",
             "Mend them in the file: changes.csv lists them.",
         )
 
 
 def _odd(facts: Facts) -> Iterator[Finding]:
     for sentence in facts["odd"]:
-        yield Finding("odd cells", sentence, "They are read as they are; mend them where they came from.")
+        yield Finding("odd cells", sentence, "Mend them where they came from.")
 
 
 def _repeated(facts: Facts) -> Iterator[Finding]:
@@ -78,7 +81,9 @@ def _repeated(facts: Facts) -> Iterator[Finding]:
         yield Finding("duplicates", found["sentence"], *(done if found["action"] == "drop" else advice))
     if found.get("conflicts"):
         same = ALIKE.get(facts["columns"]["medium"], "the same text")
-        sentence = f"{found['conflicts']:,} groups of rows have {same} and different labels."
+        sentence = (
+            f"{many(found['conflicts'], 'group of rows has', 'groups of rows have')} {same} and different labels."
+        )
         advice = (
             "No model can get all of them right: settle them by majority, or look at the rows.",
             "data.conflicts=majority",
@@ -114,14 +119,23 @@ def _leaking(facts: Facts) -> Iterator[Finding]:
     leaks = [check for check in certificate["checks"] if check["rows"]]
     shared = [check["sentence"] for check in leaks if check["kind"] != "giveaway"]
     if shared:
-        advice = "Scores would flatter: take such rows out of training."
-        line = "" if certificate["action"] == "fix" else "data.leakage=fix"
-        yield Finding("leakage", " ".join(shared), advice, line)
+        yield Finding("leakage", " ".join(shared), *_mended(facts, {check["kind"] for check in leaks}))
     for check in leaks:
         if check["kind"] == "giveaway":
             yield Finding("giveaway", check["sentence"])
     if certificate["clean"]:
         yield Finding("leakage", "The splits share nothing that was looked for.")
+
+
+def _mended(facts: Facts, kinds: set[str]) -> tuple[str, str]:
+    """What to do about leaks of these kinds: divide otherwise where a column says what belongs together, else leave rows out."""
+    if facts["leakage"]["action"] == "fix":
+        return "Scores would flatter: take such rows out of training.", ""
+    kind, column = facts["columns"].get("part") or ("", "")
+    if kind in kinds and column in facts["columns"]["also"] and UNDIVIDED in facts["files"]:
+        line = f"data.split={{by: group, column: {scalar(column)}}}"
+        return f"Scores would flatter: keep rows with the same {column!r} on one side.", line
+    return "Scores would flatter: take such rows out of training.", "data.leakage=fix"
 
 
 def _shifted(facts: Facts) -> Iterator[Finding]:

@@ -164,6 +164,7 @@ READERS: dict[Kind, Callable[[datasets.Dataset, Found], Iterator[Any]]] = {
     "none": _none,
     "answers": _answers,
     "transcripts": _transcripts,
+    "captions": _transcripts,
 }
 
 

@@ -94,7 +94,8 @@ def sentence(facts: Mapping[str, Any]) -> str:
         return ""
     (first, share), *others = spoken.items()
     told = ", ".join([f"{share:.0%} of the rows are {first}", *(f"{share:.0%} {name}" for name, share in others)])
-    unclear = f"{facts['unclear']:,} of the {facts['looked_at']:,} training rows looked at are too short or too mixed to tell."
+    are = "is" if facts["unclear"] == 1 else "are"
+    unclear = f"{facts['unclear']:,} of the {facts['looked_at']:,} training rows looked at {are} too short or too mixed to tell."
     return f"{told}. {unclear}" if facts["unclear"] else f"{told}."
 
 

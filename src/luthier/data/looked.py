@@ -7,7 +7,7 @@ their own: from there on a row is picked, divided and compared like one of text.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from luthier.counted import many
 from luthier.data import cells, clean, dialogues, duplicates, media, odd, passages, token_rows
 from luthier.data.duplicates import Groups
-from luthier.data.found import Found
+from luthier.data.found import Found, Kind
 from luthier.data.labels import labels
 from luthier.errors import DataError, ExtraError
 from luthier.recipe.data import Data
@@ -73,13 +74,7 @@ def look(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
         return _media(splits, found)
     if media.perceived(found.medium, found.inputs):
         return _captioned(splits, found)
-    if found.kind == "texts":
-        return _dialogues(splits, found)
-    if found.kind == "answers":
-        return _questions(splits, found)
-    if found.also:
-        return _several(splits, found)
-    return _tokens(splits, found) if found.kind == "tags" else _texts(splits, found)
+    return LOOKS.get(found.kind, _several if found.also else _texts)(splits, found)
 
 
 def _check_columns(splits: Mapping[str, datasets.Dataset], found: Found) -> None:
@@ -106,6 +101,7 @@ def shown(rows: datasets.Dataset, found: Found) -> list[str]:
     return [media.shown(value) for value in _places(rows, found.text)]
 
 
+APART = "Near duplicates were not looked for: questions about one text are nearly the same and no copies."
 WORDS = {"image": "picture", "audio": "sound", "image+text": "picture and text"}
 
 
@@ -118,8 +114,9 @@ def alike(parts: Sequence[datasets.Dataset], found: Found, options: Data, consol
     """Groups over the rows of all parts, and why near duplicates were left out, where they were asked for."""
     if found.medium in media.MEDIA:
         return _alike_media(parts, options), ""
-    if found.kind == "answers":  # questions about one text are nearly the same row, and no copies
-        options = options.model_copy(update={"similarity": None})
+    if found.kind == "answers" and options.similarity is not None:
+        exact = options.model_copy(update={"similarity": None})
+        return _alike_texts(parts, found.said, exact, console)[0], APART
     groups, note = _alike_texts(parts, found.said, options, console)
     if media.perceived(found.medium, found.inputs):
         groups = duplicates.in_both(_alike_media(parts, options), groups)
@@ -166,7 +163,7 @@ def _questions(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
         answers = labels(rows, found)
         unusable[name] = dict(passages.faults(answers)) | dict(seen.unusable[name])
         strange += passages.remarks(answers, name)
-    return replace(seen, unusable=unusable, odd=strange)
+    return replace(seen, found=replace(seen.found, part=("passage", found.also[0])), unusable=unusable, odd=strange)
 
 
 def _dialogues(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
@@ -189,6 +186,14 @@ def _tokens(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
         unusable[name] = dict(token_rows.faults(tokens, [one or [] for one in labels(rows, found)]))
         strange += [one.sentence for one in odd.find(seen[name], WRITTEN)]
     return Looked(seen, replace(found, content=WRITTEN), unusable, strange)
+
+
+LOOKS: Mapping[Kind, Callable[[Mapping[str, datasets.Dataset], Found], Looked]] = {
+    "texts": _dialogues,
+    "answers": _questions,
+    "tags": _tokens,
+}
+"""By what labels are, where that says how inputs are looked at."""
 
 
 def _media(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
@@ -221,7 +226,7 @@ def _captioned(splits: Mapping[str, datasets.Dataset], found: Found) -> Looked:
             row: " and ".join(filter(None, [alone.unusable[name].get(row), blank.get(row)])) for row in both
         }
         strange += [one.sentence for one in odd.find(rows, text)]
-    return Looked(seen, replace(found, content=TOGETHER, words=text), unusable, strange)
+    return Looked(seen, replace(found, content=TOGETHER, words=text, part=("image", CONTENT)), unusable, strange)
 
 
 def _remarks(remarks: Mapping[int, str], medium: str, split: str) -> list[str]:
@@ -230,8 +235,12 @@ def _remarks(remarks: Mapping[int, str], medium: str, split: str) -> list[str]:
     for row, remark in sorted(remarks.items()):
         rows[remark].append(row + 1)
     where = "" if split == "all" else f" of {split}"
+    shown = {
+        remark: ", ".join([*map(str, found[:SHOWN]), *(["..."] if len(found) > SHOWN else [])])
+        for remark, found in rows.items()
+    }
     return [
-        f"{len(found):,} {medium} rows{where}: each {remark} ({', '.join(map(str, found[:SHOWN]))}{', ...' if len(found) > SHOWN else ''})."
+        f"{many(len(found), f'{medium} row')}{where}: each {remark} ({shown[remark]})."
         for remark, found in rows.items()
     ]
 

@@ -15,8 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from luthier.data.confident import FOLDS, Evidence, ask
+from luthier.counted import many
+from luthier.data.confident import Evidence, ask
 from luthier.data.neighbours import nearest
+from luthier.data.probe import FOLDS
 
 NEIGHBOURS = 3
 """Rows shown beside a suspect one."""
@@ -191,7 +193,11 @@ def _of_one(evidence: Evidence, labels: Sequence[Any]) -> _Judged:
         for row, likely, probability, quality in answer
     ]
     left = int(np.isin(targets, answer.unjudged).sum())
-    return doubts, len(labels) - left, _note([names[number] for number in answer.unjudged], f"{left:,} rows with ")
+    return (
+        doubts,
+        len(labels) - left,
+        _note([names[number] for number in answer.unjudged], f"{many(left, 'row')} with "),
+    )
 
 
 def _of_several(evidence: Evidence, labels: Sequence[Any]) -> _Judged:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from luthier.counted import many
 from luthier.data.labels import arrow_type, is_text
 from luthier.data.tables import scan
 
@@ -38,7 +39,8 @@ class Odd:
     @property
     def sentence(self) -> str:
         """For people: what, how often and where, and what to do."""
-        return f"{self.rows:,} rows {KINDS[self.kind].words} in {self.column!r}, such as row {', '.join(map(str, self.examples))}."
+        some = ", ".join(map(str, self.examples))
+        return f"{many(self.rows, 'row holds', 'rows hold')} {KINDS[self.kind].words} in {self.column!r}, such as row {some}."
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -55,16 +57,16 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "control": Kind(lambda cells: pc.match_substring_regex(cells, CONTROL), "hold control characters"),
+    "control": Kind(lambda cells: pc.match_substring_regex(cells, CONTROL), "control characters"),
     "lost": Kind(
         lambda cells: pc.match_substring(cells, "\ufffd"),
-        "hold letters that were lost in an earlier conversion (\ufffd)",
+        "letters that were lost in an earlier conversion (\ufffd)",
     ),
     "garbled": Kind(
         lambda cells: pc.match_substring_regex(cells, GARBLED),
-        "hold UTF-8 that was once read in another encoding (the package ftfy mends it)",
+        "UTF-8 that was once read in another encoding (the package ftfy mends it)",
     ),
-    "huge": Kind(lambda cells: pc.greater(pc.utf8_length(cells), HUGE), f"hold more than {HUGE:,} characters"),
+    "huge": Kind(lambda cells: pc.greater(pc.utf8_length(cells), HUGE), f"more than {HUGE:,} characters"),
 }
 
 

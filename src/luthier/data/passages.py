@@ -13,6 +13,7 @@ from typing import Any
 import datasets
 import numpy as np
 
+from luthier.counted import many
 from luthier.data.answers import Marked
 from luthier.data.cells import values
 from luthier.data.found import Found
@@ -102,8 +103,8 @@ def remarks(answers: Sequence[Marked | None], split: str) -> Iterator[str]:
         where = "" if split == "all" else f" of {split}"
         some = ", ".join(map(str, rows[:5]))
         yield (
-            f"{len(rows):,} rows{where} have an answer that does not stand where answer_start says, such as row {some}: the nearest place "
-            "where it does was taken."
+            f"{many(len(rows), 'row')}{where} with an answer that does not stand where answer_start says, such as row {some}: the nearest "
+            "place where it does was taken."
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from luthier.counted import many
 from luthier.data import conflicts, looked
 from luthier.data.changes import Change
 from luthier.data.duplicates import Groups
@@ -102,6 +103,6 @@ def _shown(conflict: conflicts.Conflict, table: Table, where: Found) -> dict[str
 
 
 def _sentence(facts: Mapping[str, Any], what: str) -> str:
-    repeated = f"{facts['exact']:,} rows repeat the {what} of another"
+    repeated = f"{many(facts['exact'], 'row repeats', 'rows repeat')} the {what} of another"
     near = f", {facts['near']:,} nearly" if facts["similarity"] else ""
-    return f"{repeated}{near}; {facts['conflicts']:,} groups of them have different labels."
+    return f"{repeated}{near}; {many(facts['conflicts'], 'group of them has', 'groups of them have')} different labels."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from luthier.counted import many
+
 UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 """A Chinese character or a kana (Unicode blocks of CJK ideographs, Hiragana and Katakana)."""
 
@@ -39,12 +41,8 @@ def _fault(words: Sequence[str] | None, marks: Sequence[str] | None) -> str:
     if not marks:
         return "no tags"
     if len(words) != len(marks):
-        return f"{_many(len(words), 'token')} and {_many(len(marks), 'tag')}"
+        return f"{many(len(words), 'token')} and {many(len(marks), 'tag')}"
     missing = [number for number, mark in enumerate(marks, start=1) if mark is None or not str(mark).strip()]
     if missing:
         return f"no tag for token {missing[0]}"
     return "a token that is null" if any(word is None for word in words) else ""
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from luthier.entrances import Asked, Entrance, whole
-from luthier.errors import RecipeError
+from luthier.entrances.written import ending
+from luthier.errors import ModelError, RecipeError
 from luthier.methods import Context
 from luthier.modalities.text import Text
 from luthier.models.aligned import PADDED
-from luthier.models.heads import ALIGNED, CAPTIONED, SPEECH, TOWERS
+from luthier.models.heads import ALIGNED, CAPTIONED, CAPTIONER, CAPTIONS, SPEECH, TOWERS
 from luthier.models.open import architecture, can_answer, open_processor, open_tokenizer, positions
 
-ROWS = {"image": "images", "audio": "recordings", "speech": "recordings"}
+ROWS = {
+    "image": "images",
+    "audio": "recordings",
+    "speech": "recordings",
+    **dict.fromkeys((CAPTIONS, CAPTIONER), "images"),
+}
 """What a network reads that reads no text; all others read images and texts."""
 
 
@@ -69,6 +75,23 @@ def speech(asked: Asked) -> Entrance:
     start, room = config.decoder_start_token_id, config.to_dict().get("max_target_positions")
     modality = Speech(audio, tokenizer, room, start, spoken(tokenizer, asked.languages, asked.base.name))
     return Entrance(replace(context, tokenizer=tokenizer, positions=audio.positions), modality)
+
+
+def captions(asked: Asked) -> Entrance:
+    from luthier.modalities.captioning import Captioning
+    from luthier.modalities.image import Image
+
+    head = CAPTIONER if can_answer(asked.base, CAPTIONER) else CAPTIONS
+    context = _perceiving(asked, head)
+    config, tokenizer = architecture(asked.base, head), ending(open_tokenizer(asked.base), asked.base)
+    if config.decoder_start_token_id is None or config.pad_token_id is None:
+        raise ModelError(
+            f"The model {asked.base.name!r} cannot be used here: its config.json does not say with which token a text begins and which one "
+            "fills it up. Set decoder_start_token_id and pad_token_id there."
+        )
+    image, room = Image(open_processor(asked.base, "image")), None if asked.saved else positions(config)
+    modality = Captioning(image, tokenizer, room, config.decoder_start_token_id, whole(asked.limit))
+    return Entrance(replace(context, tokenizer=tokenizer), modality)
 
 
 def _perceiving(asked: Asked, medium: str) -> Context:

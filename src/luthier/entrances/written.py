@@ -11,6 +11,7 @@ from luthier.entrances import Asked, Entrance, whole
 from luthier.errors import ModelError, RecipeError
 from luthier.methods import Context, Method
 from luthier.modalities import Modality
+from luthier.models.find import Base
 from luthier.models.heads import CAUSAL, answers_apart
 from luthier.models.open import architecture, open_tokenizer, positions
 
@@ -37,14 +38,23 @@ def _written(asked: Asked, plain: str | None) -> Entrance:
         RecipeError: a method is made for other tasks.
     """
     _refuse_calls(asked.methods)
-    config, tokenizer = architecture(asked.base, CAUSAL), open_tokenizer(asked.base)
-    if tokenizer.eos_token_id is None:
-        raise ModelError(
-            f"The tokenizer of {asked.base.name} has no end of sequence, which the model writes when an answer is complete. Add one with "
-            "tokenizer.add_special_tokens({'eos_token': '</s>'}), save it, and use that folder as model."
-        )
+    config, tokenizer = architecture(asked.base, CAUSAL), ending(open_tokenizer(asked.base), asked.base)
     modality = _apart(asked, config, tokenizer) if answers_apart(config) else _behind(asked, config, tokenizer, plain)
     return Entrance(Context(tokenizer, asked.labels, CAUSAL), modality)
+
+
+def ending(tokenizer: PreTrainedTokenizerBase, base: Base) -> PreTrainedTokenizerBase:
+    """A tokenizer that knows how a text ends.
+
+    Raises:
+        ModelError: it does not.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ModelError(
+            f"The tokenizer of {base.name} has no end of sequence, which the model writes when an answer is complete. Add one with "
+            "tokenizer.add_special_tokens({'eos_token': '</s>'}), save it, and use that folder as model."
+        )
+    return tokenizer
 
 
 def _apart(asked: Asked, config: Any, tokenizer: PreTrainedTokenizerBase) -> Modality:

@@ -75,7 +75,7 @@ def loading(facts: Mapping[str, Any]) -> str:
     """A few lines of Python that load the model without luthier; none where nothing else loads it."""
     run, about = facts["run"], facts["run"]["about"]
     if run["library"] == "transformers" and about["plain"]:
-        return str(about["plain"].replace("{folder}", _model_folder(facts)))
+        return _registration(run["module"]) + str(about["plain"].replace("{folder}", _model_folder(facts)))
     if run["library"] == "transformers":
         options = "".join(f", {name}={value!r}" for name, value in about["options"].items())
         call = f"predict({about['asked'] or PIPED[run['medium']]})"

@@ -15,7 +15,7 @@ from luthier.errors import RunError
 from luthier.evaluate import costs, plan, same_rows
 from luthier.evaluate.bootstrap import Array
 from luthier.evaluate.costs import Cost
-from luthier.evaluate.diagnose import diagnose
+from luthier.evaluate.diagnosis import diagnose
 from luthier.evaluate.judge import Judge
 from luthier.evaluate.records import OWN_COLUMNS, Records, read
 from luthier.evaluate.same_rows import Ordered, Scored
@@ -24,8 +24,6 @@ CHOSEN_ON = "validation"
 """The split by which a model is chosen; the test rows are for nothing but the report."""
 OWN_TO_A_RUN = {"seed", "output", "resolved"}
 """Keys of a recipe in which two trainings of the same thing differ."""
-UNFINISHED = ("under-fitting", "still improving", "unstable")
-"""Verdicts on curves of runs whose method could do more."""
 
 
 @dataclass(frozen=True)
@@ -255,9 +253,9 @@ def _refuse_other_split(first: Records, second: Records) -> None:
 
 def _doubts(records: Records) -> Iterator[str]:
     """What the curves say against judging a method by this run."""
-    found = diagnose(records.log, records.recipe, records.target)
-    if found.verdict in UNFINISHED:
-        yield f"{records.folder.name} may do better than is seen here, as its curves say {found.verdict!r}: try {found.suggestion}."
+    found = next((one for one in diagnose(records).findings if one.unfinished), None)
+    if found:
+        yield f"{records.folder.name} may do better than is seen here, as its curves say {found.name!r}: try {found.suggestion}."
 
 
 def _shared(entrants: Sequence[Entrant]) -> Part | None:

@@ -12,7 +12,9 @@ import numpy as np
 
 from luthier.data import cells, health
 from luthier.evaluate import plan
-from luthier.evaluate.diagnose import diagnose
+from luthier.evaluate.diagnosis import diagnose
+from luthier.evaluate.diagnosis.curves import Curves
+from luthier.evaluate.diagnosis.trend import smoothed
 from luthier.evaluate.judge import Figure
 from luthier.evaluate.loading import loading
 from luthier.evaluate.records import Records
@@ -22,6 +24,8 @@ Facts = dict[str, Any]
 
 POINTS = 200
 """Points kept of a curve that has a value every step."""
+SPAN = 20
+"""Share of the steps, as 1/20, that the smoothed training loss is a mean of."""
 SUSPECTS = 10
 """Rows with a suspect label that are shown."""
 FEW_ROWS = 100
@@ -129,8 +133,14 @@ def _beats(figure: Facts) -> bool:
 
 
 def diagnosis(records: Records) -> Facts:
-    """What the curves say."""
-    return asdict(diagnose(records.log, records.recipe, records.target))
+    """What the curves say: the first finding's words, and all findings."""
+    found = diagnose(records)
+    return {
+        "verdict": found.first.name,
+        "evidence": found.first.evidence,
+        "suggestion": found.first.suggestion,
+        "findings": [asdict(one) for one in found.findings],
+    }
 
 
 def data(records: Records) -> Facts:
@@ -161,8 +171,20 @@ def curves(records: Records) -> Facts | None:
         return None
     monitor, watched = records.monitor, _points(evaluations, records.monitor)
     lower = records.target.judge.lower_is_better(monitor)
+    drawn, train = Curves(records), _points(steps, "loss")
+    smooth = smoothed(np.array([loss for _, loss in train]), max(1.0, len(train) / SPAN))
     return {
-        "train": _thinned(_points(steps, "loss")),
+        "train": _thinned(train),
+        "smooth": _thinned([[step, float(loss)] for (step, _), loss in zip(train, smooth, strict=True)]),
+        "score": asdict(drawn.score) if drawn.score else None,
+        "evaluations": [
+            {
+                **{key: one.get(key) for key in ("step", "epoch", "loss")},
+                "monitored": one.get(monitor),
+                "train": _known(drawn.around(one["step"])),
+            }
+            for one in evaluations
+        ],
         "lr": _thinned(_points(steps, "lr")),
         "validation": _points(evaluations, "loss"),
         "monitor": monitor,
@@ -219,6 +241,11 @@ def _thinned(points: list[list[float]]) -> list[list[float]]:
     """At most `POINTS` points, each the mean of its stretch, so that no spike is dropped and no dot is alone."""
     edges = np.linspace(0, len(points), min(POINTS, len(points)) + 1).astype(int)
     return [np.mean(points[low:high], axis=0).tolist() for low, high in pairwise(edges)]
+
+
+def _known(value: float) -> float | None:
+    """A number that JSON can hold."""
+    return value if np.isfinite(value) else None
 
 
 def _median(records: Sequence[Facts], key: str) -> float | None:

@@ -19,8 +19,8 @@ from luthier.recipe.schema import AnyMethod
 TRANSFORMERS, PEFT, LUTHIER = "transformers", "peft", "luthier"
 OWN = "luthier-"
 """Begins the kinds of networks that only luthier knows."""
-MADE = {f"{OWN}{medium}-network" for medium in ("image", "audio", "text")}
-"""Those of them that pipelines of transformers open after `import luthier`."""
+MADE = {*(f"{OWN}{medium}-network" for medium in ("image", "audio", "text")), f"{OWN}captioner"}
+"""Those of them that transformers open after `import luthier`."""
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,12 @@ NAMED = 40
 def curves(facts: Mapping[str, Any]) -> str:
     """Losses, the monitored metric and the learning rate over the steps, side by side."""
     with page_style():
-        figure = Figure(figsize=(10, 3))
+        figure = Figure(figsize=(10, 3.3))
         losses, watched, rates = figure.subplots(1, 3)
         _losses(losses, facts)
         _monitored(watched, facts)
         rates.plot(*_columns(facts["lr"]), color=DARK)
-        rates.set_title("Learning rate")
+        rates.set_title(f"Learning rate: at most {max((rate for _, rate in facts['lr']), default=0):.2g}")
         rates.yaxis.set_major_formatter("{x:.3g}")
         for axes in (losses, watched, rates):
             axes.set_xlabel("step")
@@ -129,29 +129,48 @@ def confusion(facts: Mapping[str, Any]) -> str:
 
 
 def _losses(axes: Axes, facts: Mapping[str, Any]) -> None:
-    axes.plot(*_columns(facts["train"]), color=LIGHT, linewidth=1.2, label="training")
+    axes.plot(*_columns(facts["train"]), color=LIGHT, linewidth=0.8, label="training, each step")
+    axes.plot(*_columns(facts["smooth"]), color=MIDDLE, linestyle="--", linewidth=1.6, label="training, smoothed")
     if facts["validation"]:
-        axes.plot(*_columns(facts["validation"]), color=DARK, marker="o", label="validation")
+        axes.plot(*_columns(facts["validation"]), color=DARK, marker="o", markersize=4, label="validation")
+        lowest = min(facts["validation"], key=lambda point: point[1])
+        axes.set_title(f"Loss: lowest on validation at step {lowest[0]:.0f}")
+    else:
+        axes.set_title("Loss while training")
+    _mark(axes, facts)
     axes.set_ylim(bottom=0)
-    axes.set_title("Loss")
-    axes.legend()
+    axes.legend(fontsize=8)
 
 
 def _monitored(axes: Axes, facts: Mapping[str, Any]) -> None:
-    axes.set_title(f"Validation {facts['monitor']}")
     if not facts["monitored"]:
+        axes.set_title(f"Validation {facts['monitor']}")
         axes.text(0.5, 0.5, "not evaluated", ha="center", transform=axes.transAxes)
         return
-    axes.plot(*_columns(facts["monitored"]), color=DARK, marker="o")
-    axes.plot(*facts["best"], "D", color=MIDDLE, markersize=9, label=f"best: {facts['best'][1]:.3f}")
+    axes.set_title(f"Validation {facts['monitor']}: best {facts['best'][1]:.3f}")
+    axes.plot(*_columns(facts["monitored"]), color=DARK, marker="o", markersize=4)
+    axes.plot(*facts["best"], "D", color=MIDDLE, markersize=8, label=f"best, step {facts['best'][0]:.0f}")
+    if facts["score"]:
+        band = f"95 % interval of {facts['score']['value']:.3f}"
+        axes.axhspan(facts["score"]["low"], facts["score"]["high"], color=LIGHT, alpha=0.35, linewidth=0, label=band)
+    _mark(axes, facts)
     axes.margins(y=0.2)
-    axes.legend(loc="upper right" if facts["lower_is_better"] else "lower right")
+    axes.legend(loc="upper right" if facts["lower_is_better"] else "lower right", fontsize=8)
+
+
+def _mark(axes: Axes, facts: Mapping[str, Any]) -> None:
+    """A line at the best evaluation."""
+    if facts["best"]:
+        axes.axvline(facts["best"][0], color="#555", linestyle=":", linewidth=1)
 
 
 def _told(facts: Mapping[str, Any]) -> str:
     """The curves in words, for those who do not see them."""
-    train = facts["train"]
+    train = facts["smooth"]
     told = f"Training loss from {train[0][1]:.3f} to {train[-1][1]:.3f} over {train[-1][0]:.0f} steps."
+    if facts["validation"]:
+        lowest = min(facts["validation"], key=lambda point: point[1])
+        told += f" Validation loss lowest, {lowest[1]:.3f}, at step {lowest[0]:.0f} and {facts['validation'][-1][1]:.3f} at the end."
     if facts["best"]:
         told += f" Best validation {facts['monitor']} {facts['best'][1]:.3f} at step {facts['best'][0]:.0f}."
     return told

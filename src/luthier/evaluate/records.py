@@ -92,9 +92,29 @@ class Records:
         Raises:
             RunError: predictions.parquet holds a label that data.json does not know.
         """
-        if self.predictions is None or self.predictions.empty:
+        return self._answered(self.predictions)
+
+    @cached_property
+    def validated(self) -> tuple[Any, Any] | None:
+        """The same of the validation rows.
+
+        Raises:
+            RunError: as `scored`.
+        """
+        file = self.folder / "predictions.parquet"
+        return self._answered(pd.read_parquet(file, filters=[("split", "==", "validation")])) if file.exists() else None
+
+    @cached_property
+    def resampled(self) -> Mapping[str, Any]:
+        """Each figure on resamples of the validation rows, as `Judge.resampled` gives them; empty where there are none."""
+        if self.validated is None:
+            return {}
+        return self.target.judge.resampled(*self.validated, self.recipe.get("seed") or 0)
+
+    def _answered(self, rows: pd.DataFrame | None) -> tuple[Any, Any] | None:
+        if rows is None or rows.empty:
             return None
-        columns = {str(name): self.predictions[name].tolist() for name in self.predictions}
+        columns = {str(name): rows[name].tolist() for name in rows}
         try:
             return self.target.encode(columns["label"]), self.target.restored(columns)
         except DataError as unknown:

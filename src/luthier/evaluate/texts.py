@@ -59,7 +59,13 @@ class WrittenJudge(Judge, ABC):
 
     Targets are the code points of the true answers, a row each; scores are a (rows,) array of `SCORED` or, before anything is
     written, a (rows, 3) array of its first three.
+
+    Args:
+        characters: whether the script has no spaces between words.
     """
+
+    def __init__(self, characters: bool) -> None:
+        self.characters = characters
 
     @property
     @abstractmethod
@@ -125,14 +131,7 @@ class WrittenJudge(Judge, ABC):
 
 
 class TextJudge(WrittenJudge):
-    """Figures of texts of which there is more than one right one.
-
-    Args:
-        characters: whether the script has no spaces between words.
-    """
-
-    def __init__(self, characters: bool) -> None:
-        self.characters = characters
+    """Figures of texts of which there is more than one right one."""
 
     @property
     def compared(self) -> Mapping[str, Figure]:

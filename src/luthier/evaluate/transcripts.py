@@ -32,14 +32,7 @@ UNSPACED = ("cer",)
 
 
 class TranscriptJudge(WrittenJudge):
-    """Figures of what was heard.
-
-    Args:
-        characters: whether the script has no spaces between words.
-    """
-
-    def __init__(self, characters: bool) -> None:
-        self.characters = characters
+    """Figures of what was heard."""
 
     @property
     def compared(self) -> Mapping[str, Figure]:

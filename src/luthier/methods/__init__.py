@@ -57,6 +57,10 @@ class Method(Plugin, ABC):
     epochs: ClassVar[int] = 3
     """Passes over the training rows when the recipe names none; of several methods the fewest."""
 
+    steps: ClassVar[int] = 100
+    """Optimiser steps that a training has at least when the recipe names no epochs: few rows are read more often. Measured on 300 rows
+    of SST-2 with `lora`: accuracy 0.48, the majority's, after 30 steps, and 0.79 after 100."""
+
     needs: ClassVar[frozenset[str]] = frozenset()
     """What the anatomy must offer: any of `blocks`, `embeddings`, `linears`, `attentions`."""
 

@@ -107,7 +107,19 @@ class Conversed:
         return _shortened(self.ids[: self.start], limit)
 
 
-class Dialogue(Tokenised, Writing):
+class Turns(Tokenised, Writing):
+    """Rows of turns, of which the network writes the last answer."""
+
+    def given(self, value: Any) -> list[Turn]:
+        """A prompt, the cells of its columns, or a conversation that ends before the answer.
+
+        Raises:
+            DataError: it is none of these.
+        """
+        return turns_of(value)
+
+
+class Dialogue(Turns):
     """Rows of turns; every answer of the assistant is learned, with the token that ends it.
 
     Prompts and answers are tokenised apart, as a prompt stands alone where its answer is to be written.
@@ -134,14 +146,6 @@ class Dialogue(Tokenised, Writing):
     def settings(self) -> str:
         """The chat template."""
         return f"dialogue|{self.tokenizer.chat_template}"
-
-    def given(self, value: Any) -> list[Turn]:
-        """A prompt, the cells of its columns, or a conversation that ends before the answer.
-
-        Raises:
-            DataError: it is none of these.
-        """
-        return turns_of(value)
 
     def encode(self, values: Sequence[Any]) -> Encoded:
         """Ids and targets of each row, as long as each other, and the ids of its last prompt alone.

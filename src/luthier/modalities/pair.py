@@ -7,32 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from luthier.modalities import Encoded
-from luthier.modalities.tokenised import TwoTexts
+from luthier.modalities.tokenised import TypedTexts
 from luthier.models.heads import TYPES
 
 
-class Pair(TwoTexts):
-    """Rows of two texts as token ids: those of `tokenizer(first, second)`, cut from the longer text first.
-
-    Args:
-        tokenizer: with a padding token.
-        max_length: tokens of the longest row, both texts and special tokens included; None for what the model can read, at most 512.
-        positions: rows of the model's position table, where it has one.
-        typed: whether the network is told which text a token belongs to, as BERT is and RoBERTa is not.
-    """
-
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        max_length: int | None = None,
-        positions: int | None = None,
-        typed: bool = False,
-    ) -> None:
-        super().__init__(tokenizer, max_length, positions)
-        self.typed = typed
+class Pair(TypedTexts):
+    """Rows of two texts as token ids: those of `tokenizer(first, second)`, cut from the longer text first."""
 
     @property
     def settings(self) -> str:

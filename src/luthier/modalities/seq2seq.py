@@ -10,18 +10,17 @@ from transformers import PreTrainedTokenizerBase
 
 from luthier.data.dialogues import PROMPT, Turn, answered, conversation, written
 from luthier.errors import RecipeError
-from luthier.modalities import Encoded, Writing
+from luthier.modalities import Encoded
 from luthier.modalities.answers import Answers, greedy
-from luthier.modalities.dialogue import check_wording, turns_of
+from luthier.modalities.dialogue import Turns, check_wording
 from luthier.modalities.languages import Language
-from luthier.modalities.tokenised import Tokenised
 from luthier.models.quiet import quiet
 
 READ = "prompt_lengths"
 """The column with the number of tokens that the encoder reads."""
 
 
-class Seq2Seq(Tokenised, Writing):
+class Seq2Seq(Turns):
     """Rows whose prompt an encoder reads and whose answer a decoder writes.
 
     Of a conversation the encoder reads what is said before the last answer, and the decoder learns that one.
@@ -55,14 +54,6 @@ class Seq2Seq(Tokenised, Writing):
     def settings(self) -> str:
         """The wording, languages, and how the decoder begins."""
         return f"apart|{self._wording}|{self._language}|{self._answers.start}"
-
-    def given(self, value: Any) -> list[Turn]:
-        """A prompt, the cells of its columns, or a conversation that ends before the answer.
-
-        Raises:
-            DataError: it is none of these.
-        """
-        return turns_of(value)
 
     def encode(self, values: Sequence[Any]) -> Encoded:
         """Ids of each prompt, and the labels of each answer; a length counts both.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class Text(Modality):
         """Tokens of the longest row that is kept whole."""
         return self._limit
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of what decides on the ids: vocabulary, rules, special tokens, settings and the limit; not where they lie."""
         rest = {name: value for name, value in self.tokenizer.init_kwargs.items() if name not in WHEREABOUTS}

@@ -74,5 +74,27 @@ class TwoTexts(Tokenised):
         return [given] if _are_two(given) else super().rows(given)
 
 
+class TypedTexts(TwoTexts):
+    """Two texts that one network reads together.
+
+    Args:
+        tokenizer: with a padding token.
+        max_length: tokens of the longest sequence, both texts and special tokens included; None for what the model can read, at most
+            512.
+        positions: rows of the model's position table, where it has one.
+        typed: whether the network is told which text a token belongs to, as BERT is and RoBERTa is not.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int | None = None,
+        positions: int | None = None,
+        typed: bool = False,
+    ) -> None:
+        super().__init__(tokenizer, max_length, positions)
+        self.typed = typed
+
+
 def _are_two(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(one, str) for one in value)

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from luthier.data.batches import padded
 from luthier.errors import DataError, ModelError, RecipeError
 from luthier.modalities import Encoded
-from luthier.modalities.tokenised import TwoTexts
+from luthier.modalities.tokenised import TypedTexts
 from luthier.models.heads import TYPES
 
 OVERLAP = 128
@@ -23,7 +23,7 @@ BEGINS, ENDS, TEXT, OWNER, NULL = "target_begins", "target_ends", "target_text",
 points of a row's text; the row that a window belongs to; the place of a window that stands for no answer."""
 
 
-class Windows(TwoTexts):
+class Windows(TypedTexts):
     """Rows of a question and a text: what the tokenizer gives for both, with `stride` and `return_overflowing_tokens`.
 
     Nothing of the text is cut off. A question takes at most half of a window; what is longer is cut and counted.
@@ -48,8 +48,7 @@ class Windows(TwoTexts):
         positions: int | None = None,
         typed: bool = False,
     ) -> None:
-        super().__init__(tokenizer, max_length, positions)
-        self.typed = typed
+        super().__init__(tokenizer, max_length, positions, typed)
         if not tokenizer.is_fast:
             raise ModelError(
                 f"Task answer needs a tokenizer that says where each token stands in the text, and {type(tokenizer).__name__} does not. "

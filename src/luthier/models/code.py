@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from hashlib import sha256
+from importlib.machinery import ModuleSpec
+from importlib.metadata import packages_distributions
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +48,7 @@ def keep(name: str, folder: str) -> str:
     file = file_of(module, folder)
     if file is None:
         if not _is_installed(module):
-            places = " nor ".join(dict.fromkeys([str(Path(folder or ".")), "the current folder"]))
+            places = f"{Path(folder)} nor the current folder" if folder else "the current folder"
             raise RecipeError(
                 f"model: there is no module {module!r} for the factory {name!r}: {module}.py is neither in {places}, nor is such a package "
                 "installed."
@@ -55,9 +58,10 @@ def keep(name: str, folder: str) -> str:
     code = sha256(content).hexdigest()
     kept = _kept(module, code)
     if not kept.is_file():
+        draft = kept.with_suffix(f".{os.getpid()}.tmp")
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.with_suffix(".tmp").write_bytes(content)
-        kept.with_suffix(".tmp").replace(kept)
+        draft.write_bytes(content)
+        draft.replace(kept)
     return code
 
 
@@ -110,10 +114,21 @@ def _kept(module: str, code: str) -> Path:
 
 
 def _is_installed(module: str) -> bool:
+    """Whether Python finds it, and not only for being started where it lies: that may be a folder of somebody else's weights."""
+    top = module.partition(".")[0]
     try:
+        around = find_spec(top)
+        if around is None or (_is_here(around) and top not in packages_distributions()):
+            return False
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # of a package around it
+    except (ImportError, ValueError):  # of a package around it; no name of a module
         return False
+
+
+def _is_here(spec: ModuleSpec) -> bool:
+    """Whether a module or package lies in the current folder."""
+    places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.has_location and spec.origin else [])]
+    return any(Path(place).absolute().parent == Path.cwd() for place in places)
 
 
 def _from_file(name: str, code: str) -> ModuleType:
@@ -136,13 +151,17 @@ def _from_file(name: str, code: str) -> ModuleType:
     sys.modules[unique] = module  # dataclasses look their module up while it is made
     try:
         spec.loader.exec_module(module)
-    except Exception as wrong:  # whatever the user's code raises
+    except (Exception, SystemExit) as wrong:  # whatever the user's code raises
         del sys.modules[unique]
-        raise RecipeError(f"model: {name}.py cannot be imported: {type(wrong).__name__}: {wrong}") from wrong
+        alone = " A network is one file: it imports what is installed, and no file beside it."
+        hint = alone if isinstance(wrong, ModuleNotFoundError) else ""
+        raise RecipeError(f"model: {name}.py cannot be imported: {type(wrong).__name__}: {wrong}.{hint}") from wrong
     return module
 
 
 def _installed(name: str) -> ModuleType:
+    if not _is_installed(name):
+        raise RecipeError(f"model: no package with the module {name!r} is installed, and a network is made by it.")
     try:
         return importlib.import_module(name)
     except Exception as wrong:  # whatever the module raises
@@ -153,5 +172,11 @@ def _installed(name: str) -> ModuleType:
 
 def _says_that_it_makes_networks(made: Any) -> bool:
     """A folder of weights names its factory, and may come from anywhere: it must not call whatever is installed."""
-    said = made if inspect.isclass(made) else get_type_hints(made).get("return")
+    try:
+        said = made if inspect.isclass(made) else get_type_hints(made).get("return")
+    except (
+        NameError,
+        TypeError,
+    ):  # it is annotated with what its module does not import, or is nothing that has annotations
+        return False
     return inspect.isclass(said) and issubclass(said, nn.Module)

@@ -25,7 +25,7 @@ from transformers.models.auto.modeling_auto import (  # from where it is: this m
 )
 
 from luthier.models.aligned import Aligned
-from luthier.models.cross_attention import GatedCrossAttention
+from luthier.models.cross_attention import GatedCrossAttention, draw
 from luthier.models.fused_config import CONCAT, GATED, FusedConfig
 from luthier.models.pooling import mean
 from luthier.models.twin import POOLER
@@ -82,8 +82,7 @@ class Fused(PreTrainedModel):  # type: ignore[misc]
         """As transformers do; gates are closed, and the temperature is CLIP's."""
         super()._init_weights(module)
         if isinstance(module, GatedCrossAttention):
-            init.zeros_(module.gate)
-            init.zeros_(module.feed_forward_gate)
+            draw(module)
         if isinstance(module, Temperature):
             init.constant_(module.logit_scale, module.start)
 

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import (
     MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     MODEL_FOR_QUESTION_ANSWERING_MAPPING,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -23,6 +24,8 @@ from transformers import (
 
 from luthier.models.aligned import answer_vectors
 from luthier.models.both_ends import read_ends
+from luthier.models.captioning import Captioner
+from luthier.models.captioning_config import CaptionerConfig
 from luthier.models.fused import FusedForAlignment, FusedForClassification
 from luthier.models.fused_config import FusedConfig
 from luthier.models.twin import read_twins
@@ -59,6 +62,14 @@ def answers_apart(config: Any) -> bool:
     return config.is_encoder_decoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
 
 
+def sees_and_writes(config: Any) -> bool:
+    """Whether models of this configuration read an image, and nothing else, by an encoder and write by a decoder."""
+    if not config.is_encoder_decoder or type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return False
+    inputs = signature(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)].forward).parameters
+    return {"pixel_values", "decoder_input_ids"} <= inputs.keys() and "input_ids" not in inputs
+
+
 def _writing(config: Any) -> Any:
     return transformers.AutoModelForSeq2SeqLM if answers_apart(config) else transformers.AutoModelForCausalLM
 
@@ -90,6 +101,18 @@ HEADS: Mapping[str, Head] = {
         "task transcribe needs a model that hears and writes, and {kind} is none. Take one such as Whisper.",
         given=True,
     ),
+    "captions": Head(
+        sees_and_writes,
+        lambda config: transformers.AutoModelForImageTextToText,
+        "task generate writes captions of these images by two networks, model: {{image: ..., writer: ...}}, or by one that has an encoder "
+        "for images and a decoder, such as a VisionEncoderDecoderModel; {kind} is none.",
+        given=True,
+    ),
+    "captioner": Head(
+        lambda config: isinstance(config, CaptionerConfig),
+        lambda config: Captioner,
+        "{kind} is not made of an image tower and a language model.",
+    ),
     "twin": Head(
         lambda config: type(config) in MODEL_MAPPING and not config.is_encoder_decoder,
         lambda config: transformers.AutoModel,
@@ -119,13 +142,15 @@ HEADS: Mapping[str, Head] = {
 }
 """By name: a head that gives one answer a row of `text`, `image` or `audio`; one a token (`tokens`); two a token, where an answer
 begins and `ends`; one that predicts `words`, masked or next; one that predicts the next word and so writes (`causal`), behind an
-encoder or not; one that writes what is said (`speech`); none, where two texts become vectors (`twin`), or an image and a text
-(`aligned`)."""
+encoder or not; one that writes what is said (`speech`) or seen (`captions`; `captioner` where it is made of two networks); none, where
+two texts become vectors (`twin`), or an image and a text (`aligned`)."""
 WORDS = "words"
 ENDS = "ends"
 TWIN = "twin"
 CAUSAL = "causal"
 SPEECH = "speech"
+CAPTIONS = "captions"
+CAPTIONER = "captioner"
 CAPTIONED = "image+text"
 ALIGNED = "aligned"
 TOWERS = "aligned towers"

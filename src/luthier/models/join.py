@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from transformers import AutoModel
 
 from luthier.errors import ModelError
@@ -38,11 +40,11 @@ def join(image: Base, text: Base, fusion: str, folder: Path) -> None:
             f"model: {text.name} cannot be the tower for text: expected an encoder or a decoder, and it is both."
         )
     processor, tokenizer = open_processor(image, "image"), open_tokenizer(text)
-    seeing, reading = _tower(image), _tower(text)
+    seeing, reading = tower(image), tower(text)
     settings = FusedConfig(
         image_config=seeing.config.to_dict(),
         text_config=reading.config.to_dict(),
-        image_width=_width(seeing, processor),
+        image_width=width(seeing, processor),
         fusion=fusion,
     )
     settings.get_text_config().pad_token_id = tokenizer.pad_token_id
@@ -55,16 +57,20 @@ def join(image: Base, text: Base, fusion: str, folder: Path) -> None:
     tokenizer.save_pretrained(str(folder))
 
 
-def _tower(base: Base) -> Any:
+def tower(base: Base) -> Any:
+    """A pretrained network without its head."""
     with quiet():
         network = AutoModel.from_pretrained(base.location, **base.arguments, dtype=torch.float32, use_safetensors=True)
     return body(network).eval()
 
 
-def _width(network: Any, processor: Any) -> int:
+def width(network: Any, processor: Any) -> int:
     """Numbers for each place of an image, found by trying."""
-    import numpy as np
-
-    blank = processor([np.zeros((64, 64, 3), dtype=np.uint8)], return_tensors="pt")[PIXELS]
     with torch.no_grad():
-        return int(places_of(network(pixel_values=blank).last_hidden_state).shape[-1])
+        return int(places_of(network(pixel_values=blank(processor)).last_hidden_state).shape[-1])
+
+
+def blank(processor: Any) -> Tensor:
+    """A black image as a network reads it, (1, 3, height, width)."""
+    pixels: Tensor = processor([np.zeros((64, 64, 3), dtype=np.uint8)], return_tensors="pt")[PIXELS]
+    return pixels

@@ -209,7 +209,7 @@ def _called(factory: Callable[..., Any], name: str, settings: Mapping[str, Any])
         ) from None
     try:
         network = factory(**settings)
-    except Exception as wrong:  # whatever the user's code raises
+    except (Exception, SystemExit) as wrong:  # whatever the user's code raises
         raise ModelError(f"model: {name} fails: {type(wrong).__name__}: {wrong}") from wrong
     if not isinstance(network, nn.Module):
         raise ModelError(f"model: {name} returns {type(network).__name__}, and a torch.nn.Module is expected.")

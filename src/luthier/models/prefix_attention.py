@@ -241,7 +241,8 @@ def _tokens(config: Any, length: int) -> Tensor:
 def _pixels(config: Any, length: int) -> Tensor:
     """An image of the size that the network was made for, or of 224 pixels where it takes any."""
     settings = config.to_dict()
-    settings = settings.get("vision_config") or settings.get("image_config") or settings  # CLIP and its kind
+    parts = ("vision_config", "image_config", "encoder")  # of CLIP, of towers, and of a VisionEncoderDecoderModel
+    settings = next((settings[part] for part in parts if settings.get(part)), settings)
     size = settings.get("image_size") or 224
     height, width = (size, size) if isinstance(size, int) else size
     return torch.randn(1, settings.get("num_channels") or 3, height, width)

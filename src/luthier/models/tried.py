@@ -31,7 +31,7 @@ def settled(config: MadeConfig, rows: Tensor, head: str | None) -> MadeConfig:
     """
     network = make(config).eval()
     answer = _answer(config, network, rows)
-    config.head = head or _last(config, network)
+    config.head = head or _last(config, network, rows)
     module = dict(network.named_modules()).get(config.head)
     if module is None:
         raise ModelError(f"model: head: {config.head!r} is no module of {config.factory}.")
@@ -87,20 +87,24 @@ def _answer(config: MadeConfig, network: nn.Module, rows: Tensor, outputs: int |
     return answer
 
 
-def _last(config: MadeConfig, network: nn.Module) -> str:
-    """Name of the last layer that may be the head.
+def _last(config: MadeConfig, network: nn.Module, rows: Tensor) -> str:
+    """Name of the layer that is computed last of those that may be the head, wherever it was made.
 
     Raises:
         ModelError: there is none.
     """
-    names = [name for name, module in network.named_modules() if isinstance(module, LAST) and name]
-    if not names:
+    layers = {module: name for name, module in network.named_modules() if isinstance(module, LAST) and name}
+    called: list[str] = []
+    hooks = [one.register_forward_pre_hook(lambda module, args: called.append(layers[module])) for one in layers]
+    _answer(config, network, rows)
+    for hook in hooks:
+        hook.remove()
+    if not called:
         raise ModelError(
             f"model: {config.factory} makes a network without a linear or convolutional layer inside, so its head is not known: name the "
             "module that gives the outputs with head."
         )
-    last: str = names[-1]
-    return last
+    return called[-1]
 
 
 def _is_last(network: nn.Module, name: str, head: nn.Module, rows: Tensor, answer: Tensor) -> bool:

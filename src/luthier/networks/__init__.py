@@ -69,6 +69,7 @@ NETWORKS: Registry[Network] = Registry(
     "kind of network",
     "luthier.networks",
     {
+        "captioner": "luthier.networks.captioner:Captioner",
         "factory": "luthier.networks.factory:Factory",
         "towers": "luthier.networks.towers:Towers",
     },

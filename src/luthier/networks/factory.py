@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from luthier.errors import ModelError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from luthier.models.made_config import MadeConfig
 
+
 Side = Annotated[int, Field(ge=1)]
 Colours = Annotated[list[float], Field(min_length=3, max_length=3)]
 SEED = 0
@@ -26,13 +28,23 @@ TRIED, TOKENS = 2, 8
 """Rows that a network is tried with, and tokens of each where they are text."""
 
 
+def _function(name: str) -> str:
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+", name):
+        raise PydanticCustomError(
+            "member",
+            "expected the name of a function in a module, such as my_networks:small_cnn; got {name}.",
+            {"name": repr(name)},
+        )
+    return name
+
+
 class Factory(Network):
     """A `torch.nn.Module`, made by a function or class of your own."""
 
     name: ClassVar[str] = "factory"
     places: ClassVar[frozenset[str]] = frozenset({"weights", "tokenizer", "folder"})
 
-    factory: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    factory: Annotated[str, AfterValidator(_function)]
     """`module:function`, or `module:Class`. The module is a file beside the recipe or in the current folder, or an installed one. Where
     the function takes `num_labels`, `num_outputs` or `num_classes`, it is called with the number of outputs."""
     settings: dict[str, Any] = {}
@@ -40,7 +52,8 @@ class Factory(Network):
     weights: str | None = None
     """A safetensors file with the network's pretrained weights, all but those of its head. Default: the factory's own, drawn at random."""
     head: str | None = None
-    """Name of the module that gives the outputs, which is drawn anew for the labels. Default: the last linear or convolutional layer."""
+    """Name of the module that gives the outputs, which is drawn anew for the labels. Default: the linear or convolutional layer that
+    is computed last."""
     image_size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
     """For a network that reads images, (rows, 3, height, width): pixels of a side, or height and width."""
     mean: Colours = [0.5, 0.5, 0.5]

@@ -34,19 +34,26 @@ class Towers(Network):
 
     def contents(self) -> list[str]:
         """Hashes of both networks' weights and settings."""
-        from luthier.folder import sha256
-
-        bases = [self._base(name) for name in (self.image, self.text)]
-        files = [file for base in bases for file in sorted(Path(base.location).glob("*.json"))]
-        return [*(base.sha256 for base in bases), *map(sha256, files)]
+        return contents_of(self.image, self.text)
 
     def build(self, folder: Path) -> None:
         """Write both networks without their heads, and what makes their input."""
         from luthier.models.join import join
 
-        join(self._base(self.image), self._base(self.text), self.fusion, folder)
+        join(base(self.image), base(self.text), self.fusion, folder)
 
-    def _base(self, name: str) -> Base:
-        from luthier.models.find import find
 
-        return find(name)
+def contents_of(*names: str) -> list[str]:
+    """Hashes of the weights and settings of networks that are named."""
+    from luthier.folder import sha256
+
+    bases = list(map(base, names))
+    files = [file for one in bases for file in sorted(Path(one.location).glob("*.json"))]
+    return [*(one.sha256 for one in bases), *map(sha256, files)]
+
+
+def base(name: str) -> Base:
+    """Where a network is."""
+    from luthier.models.find import find
+
+    return find(name)

@@ -232,9 +232,22 @@ class Data(Options):
     ] = []
     """How training rows are changed, anew in every epoch: a name, a mapping with settings, or a list that is applied in order.
     Other splits stay as they are. `luthier data preview` shows what comes out."""
+    views: Annotated[int, Field(ge=1)] | None = None
+    """Changed copies of each training row that `augment` makes, seen in turn: epoch 5 of 4 `views` sees those of epoch 1. What frozen
+    parts of the model give of them is then computed once. Default: other copies in every epoch."""
     packing: bool = False
     """Join training rows of task generate to one sequence a call, none of which sees another, so that nothing is padded. Micro-batches
     of similar length leave little padding on a CPU (3 % of Alpaca's tokens); on a GPU, where calls are large, there is more of it."""
     rows: Annotated[int, Field(ge=10)] | None = None
     """Use only this many rows, drawn at random with every label among them, for a quick trial: of each split where the files give
     the splits, else of all rows together, before or, `by: given`, after they are divided."""
+
+    @model_validator(mode="after")
+    def _views_of_copies(self) -> Data:
+        if self.views is not None and not self.augment:
+            raise PydanticCustomError(
+                "member",
+                "`views` is how many copies `augment` makes of each row: name an augmentation, or leave it out",
+                {"key": "views"},
+            )
+        return self

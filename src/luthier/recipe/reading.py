@@ -17,6 +17,9 @@ from luthier.recipe.problems import Lines, describe, problems
 from luthier.recipe.ranges import lift, put, tried
 from luthier.recipe.schema import Recipe
 
+ENDINGS = (".yaml", ".yml")
+"""Of files that hold recipes."""
+
 
 def read(
     source: str | Path | Mapping[str, Any] | Recipe,
@@ -91,7 +94,10 @@ def parse_file(path: Path) -> Any:
     except MarkedYAMLError as wrong:
         mark = wrong.problem_mark or wrong.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise RecipeError(f"{path}{line}: this is not YAML: {wrong.problem or wrong.context}") from None
+        rows = (
+            "" if path.suffix in ENDINGS else f". Where it holds rows, `luthier init {path}` writes a recipe for them."
+        )
+        raise RecipeError(f"{path}{line}: this is not YAML: {wrong.problem or wrong.context}{rows}") from None
     if not isinstance(document, dict):
         raise RecipeError(f"{path}: expected keys such as `model:` and `data:`; `luthier init DATA` writes an example.")
     return document

@@ -49,7 +49,8 @@ class Train(Options):
     """How the weights are trained."""
 
     epochs: Annotated[int, Field(ge=1)] | None = None
-    """Passes over the training rows. Default: the method's own, which is 3, but 30 for `head`, whose frozen part is computed once."""
+    """Passes over the training rows. Default: the method's own, which is 3, but 30 for `head`, whose frozen part is computed once; and
+    more of few rows, so that there are 100 optimiser steps."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Rows per optimiser step, over all devices. Rows are cut into micro-batches of similar length by themselves."""
     accumulation: Annotated[int, Field(ge=1)] = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +11,10 @@ from optuna.trial import FrozenTrial
 from luthier.evaluate.bootstrap import percentiles
 from luthier.folder import MANIFEST
 from luthier.pipeline import train_in
-from luthier.recipe.reading import dump, parse_file
+from luthier.recipe.reading import dump
 from luthier.recipe.schema import Recipe
-from luthier.search.trial import CHOSEN_ON
+from luthier.search.trial import CHOSEN_ON, move_in
 from luthier.search.tune import BEST, Tuning
-from luthier.settled import write_settled
 from luthier.training.callbacks import Interrupt
 
 
@@ -57,10 +55,7 @@ def _take_over(search: Tuning, best: FrozenTrial, recipe: Recipe) -> None:
     scored = search.study.user_attrs.get("scored", [])
     search.study.set_user_attr("scored", sorted({*scored, best.number}))
     if (place / "checkpoints" / "last").is_dir():
-        shutil.copytree(place / "checkpoints", folder / "checkpoints", dirs_exist_ok=True)
-        shutil.copy2(place / "log.jsonl", folder / "log.jsonl")
-        resolved = parse_file(place / "recipe.yaml")["resolved"]
-        write_settled(folder, recipe, place.read_json("data.json"), resolved)
+        move_in(place, folder, recipe)
     search.study.set_user_attr("finishing", best.number)
 
 

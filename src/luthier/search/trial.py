@@ -7,29 +7,44 @@ where every trial, process and later search finds them.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from optuna import Trial
-
+from luthier.advise import fitting
 from luthier.build import Met, Ready, equip, make_accelerator, make_job, meet, resolve
-from luthier.errors import RecipeError
+from luthier.errors import DataError, ExtraError, LuthierError, ModelError, RecipeError, RunError, TrainError
 from luthier.evaluate.judge import PerRow
-from luthier.evaluate.predict import Scorer
+from luthier.evaluate.predict import Scorer, Scores
 from luthier.folder import RunFolder
 from luthier.models.anatomy import Anatomy
 from luthier.pipeline import go_on, run_loop
 from luthier.prepare import prepare
+from luthier.recipe.reading import parse_file
 from luthier.recipe.schema import Recipe
-from luthier.settled import refuse_other_base, refuse_to_mix, write_settled
+from luthier.search.space import laid_over
+from luthier.settled import holds_run, refuse_other_base, refuse_to_mix, write_settled
 from luthier.show import Console
 from luthier.training.checkpoint import Checkpoints
 from luthier.training.job import Callback, Job, State, Step
+from luthier.training.step import out_of_memory
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 PRUNED = "pruned"
 CHOSEN_ON = "validation"
 """The rows that every choice is made on."""
+UNSEEN = "test"
+"""Those that no trial has: none of them is encoded or scored before the choice is made."""
+ATTEMPTS = 3
+"""How often a trial is begun before it counts as failed."""
+ENDED = f"its process was ended {ATTEMPTS} times, as the system does when memory runs out"
+ITS_OWN: tuple[type[LuthierError], ...] = (TrainError, RecipeError, ModelError, DataError, ExtraError)
+"""Errors that come of a trial's values: it has failed, and the search goes on."""
+MAY_FAIL: tuple[type[Exception], ...] = (*ITS_OWN, RuntimeError, MemoryError)
+"""What `fault` looks at."""
 
 
 class Watch(Callback):
@@ -86,11 +101,15 @@ class Worked:
 
     def scores(self, folder: RunFolder) -> PerRow:
         """Of the validation rows, by the weights that are kept."""
+        scores: PerRow = self.scored(folder).per_row
+        return scores
+
+    def scored(self, folder: RunFolder) -> Scores:
+        """The same with the mean loss."""
         if self.job.settings.keep_best and self.state.best is not None:
             Checkpoints(folder).load_best(self.job, self.state)
         scorer = Scorer(self.job.work.model, self.ready.data.target, self.job.accelerator)
-        scores: PerRow = scorer(self.job.work.held[CHOSEN_ON]).per_row
-        return scores
+        return scorer(self.job.work.held[CHOSEN_ON])
 
 
 class Bench:
@@ -98,10 +117,12 @@ class Bench:
 
     Args:
         console: hears what is to be said of the rows, once.
+        command: that is told to people where there are no rows to choose by.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, command: str = "luthier tune") -> None:
         self.console = console
+        self.command = command
         self.quiet = Console(quiet=True)
         self._met: dict[str, Met] = {}
 
@@ -114,6 +135,7 @@ class Bench:
         met = self.met(recipe)
         accelerator = make_accelerator(recipe, folder)
         ready = equip(recipe, met, self.quiet)
+        fitting.refuse(ready, accelerator)
         refuse_to_mix(folder, recipe, ready.data.facts)
         refuse_other_base(folder, ready.base.sha256)
         write_settled(folder, recipe, ready.data.facts, resolve(ready, accelerator))
@@ -136,13 +158,54 @@ class Bench:
         key = _read_alike(recipe)
         if key not in self._met:
             accelerator = make_accelerator(recipe, RunFolder(recipe.output))
-            self._met[key] = meet(recipe, prepare(recipe, self.console), accelerator, self.console)
+            data = prepare(recipe, self.console)
+            data.tables.pop(UNSEEN, None)
+            self._met[key] = meet(recipe, data, accelerator, self.console)
         if CHOSEN_ON not in self._met[key].data.rows:
             raise RecipeError(
-                "luthier tune chooses by validation rows, and there are none: give data.files.validation or a share of the "
-                "training rows by data.split.validation."
+                f"{self.command} chooses by validation rows, and there are none: give data.files.validation or a share of the training "
+                "rows by data.split.validation."
             )
         return self._met[key]
+
+
+def own(recipe: Recipe, values: Mapping[str, Any], folder: RunFolder) -> Recipe:
+    """The recipe of a trial: outputs of frozen parts go where all trials find them, and no tracker hears of it."""
+    cache = {"train.cache": "disk"} if recipe.train.cache == "auto" else {}
+    return laid_over(recipe, {**values, **cache, "train.track": [], "output": str(folder.path)})
+
+
+def fault(wrong: Exception) -> str:
+    """Why a trial has failed, of an error that comes of its values; any other is raised again."""
+    if isinstance(wrong, ITS_OWN):
+        return str(wrong)
+    if isinstance(wrong, RuntimeError | MemoryError) and out_of_memory(wrong):
+        return "out of memory"
+    raise wrong
+
+
+def move_in(place: RunFolder, folder: RunFolder, recipe: Recipe) -> None:
+    """Put a trial as it stood when it ended into an empty folder, where its recipe goes on as an ordinary run."""
+    shutil.copytree(place / "checkpoints", folder / "checkpoints", dirs_exist_ok=True)
+    shutil.copy2(place / "log.jsonl", folder / "log.jsonl")
+    resolved = parse_file(place / "recipe.yaml")["resolved"]
+    write_settled(folder, recipe, place.read_json("data.json"), resolved)
+
+
+def refuse_other_folders(folder: RunFolder, record: str) -> None:
+    """Leave folders alone that hold other things than a search.
+
+    Args:
+        folder: of the search.
+        record: file by which a folder of such a search is known.
+
+    Raises:
+        RunError: the folder is not empty, and such a search has not written it.
+    """
+    others = [one.name for one in folder.path.glob("*") if not one.name.startswith(".")]
+    if others and not (folder / record).is_file():
+        what = "holds a run of `luthier train`" if holds_run(folder) else f"is not empty (it has {min(others)!r})"
+        raise RunError(f"{folder.path} {what}, and a search needs a folder of its own. Give another output=...")
 
 
 def _read_alike(recipe: Recipe) -> str:

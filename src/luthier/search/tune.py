@@ -17,25 +17,20 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from luthier import hardware
-from luthier.errors import DataError, ExtraError, ModelError, RecipeError, RunError, TrainError
+from luthier.errors import RunError, TrainError
 from luthier.folder import RunFolder
 from luthier.recipe.reading import dump
 from luthier.recipe.schema import Recipe
 from luthier.search import Search
 from luthier.search.space import Space, laid_over, said, space_of
 from luthier.search.study import Begun, Goal, Trials, forget, open_study
-from luthier.search.trial import CHOSEN_ON, PRUNED, Bench, Watch, Worked
-from luthier.settled import flat, holds_run, may_change
+from luthier.search.trial import ATTEMPTS, CHOSEN_ON, ENDED, MAY_FAIL, PRUNED, Bench, Watch, Worked, fault, own
+from luthier.settled import flat, may_change
 from luthier.show import Console
 from luthier.training.callbacks import Interrupt
-from luthier.training.step import out_of_memory
 
 RECORD, BEST, PAGE, FACTS = "search.yaml", "best.yaml", "tune.html", "tune.json"
 """The recipe as it was searched, the one that came out best, and the report."""
-ATTEMPTS = 3
-"""How often a trial is begun before it counts as failed."""
-ITS_OWN = (TrainError, RecipeError, ModelError, DataError, ExtraError)
-"""Errors that come of a trial's values: it has failed, and the search goes on."""
 
 
 @dataclass(frozen=True)
@@ -151,14 +146,10 @@ class Tuning:
         watch = Watch(trial, told, prunable=trial.number > 0)
         try:
             if begun.attempts > ATTEMPTS:
-                raise TrainError(f"its process was ended {ATTEMPTS} times, as the system does when memory runs out")
+                raise TrainError(ENDED)
             worked = self.bench.work(self.own(values, begun.folder), begun.folder, watch)
-        except ITS_OWN as wrong:
-            self._failed(trial, str(wrong), began)
-        except (RuntimeError, MemoryError) as wrong:
-            if not out_of_memory(wrong):
-                raise
-            self._failed(trial, "out of memory", began)
+        except MAY_FAIL as wrong:
+            self._failed(trial, fault(wrong), began)
         else:
             self._ended(trial, worked, began)
 
@@ -187,9 +178,8 @@ class Tuning:
         self.console.warn(f"Trial {trial.number} has failed: {reason}")
 
     def own(self, values: Mapping[str, Any], folder: RunFolder) -> Recipe:
-        """The recipe of a trial: outputs of frozen parts go where all trials find them, and no tracker hears of it."""
-        cache = {"train.cache": "disk"} if self.recipe.train.cache == "auto" else {}
-        return laid_over(self.recipe, {**values, **cache, "train.track": [], "output": str(folder.path)})
+        """The recipe of a trial."""
+        return own(self.recipe, values, folder)
 
     def _full(self) -> list[FrozenTrial]:
         return [one for one in self.trials.ended() if one.state == TrialState.COMPLETE]
@@ -212,18 +202,6 @@ def begin_anew(folder: RunFolder, storage: str, name: str) -> None:
         one.unlink(missing_ok=True)
     shutil.rmtree(folder / "trials", ignore_errors=True)
     folder.clear()
-
-
-def refuse_other_folders(folder: RunFolder) -> None:
-    """Leave folders alone that hold other things than a search.
-
-    Raises:
-        RunError: the folder is not empty, and `luthier tune` has not written it.
-    """
-    others = [one.name for one in folder.path.glob("*") if not one.name.startswith(".")]
-    if others and not (folder / RECORD).is_file():
-        what = "holds a run of `luthier train`" if holds_run(folder) else f"is not empty (it has {min(others)!r})"
-        raise RunError(f"{folder.path} {what}, and a search needs a folder of its own. Give another output=...")
 
 
 def reason_of(trial: FrozenTrial) -> str:

@@ -130,6 +130,10 @@ class Target(ABC):
     calibration: str = ""
     """What `calibrated` did to scores and answers, in a few words; empty for nothing."""
 
+    def on(self, medium: str) -> Target:
+        """The same for rows of a medium, a key of `luthier.recipe.data.INPUTS`, where that changes what reads them."""
+        return self
+
     @property
     @abstractmethod
     def facts(self) -> dict[str, Any]:
@@ -157,6 +161,18 @@ class Target(ABC):
         Raises:
             DataError: a label that was not learned, with where it stands and what is known.
         """
+
+    def remarks(self, values: Sequence[Any], numbers: Sequence[int]) -> list[str]:
+        """Sentences on labels that are read otherwise than they stand.
+
+        Args:
+            values: labels as the data have them.
+            numbers: of their rows, from 1, for the sentences.
+
+        Raises:
+            DataError: the recipe refuses such labels.
+        """
+        return []
 
     @abstractmethod
     def objective(self, label_smoothing: float = 0.0) -> Objective:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
+from luthier.counted import many
 from luthier.errors import DataError
 from luthier.evaluate.classes import ClassJudge
 from luthier.evaluate.metrics import decide
@@ -157,12 +158,12 @@ class Classes(Target):
         kinds = {
             "binary": "two classes",
             "multiclass": f"{count} classes",
-            "multilabel": f"{count} labels, any number a row",
+            "multilabel": f"{many(count, 'label')}, any number a row",
         }
         listed = ", ".join(self.names[:LISTED]) + (", … (all in `config.json`)" if count > LISTED else "")
         return About(
             kind=kinds[self.kind],
-            answer=f"{'any number' if self.multilabel else 'one'} of {count} labels: {listed}",
+            answer=f"{'any number' if self.multilabel else 'one'} of {many(count, 'label')}: {listed}",
             pipeline="{medium}-classification",
             peft="AutoPeftModelForSequenceClassification",
             options={"top_k": None} if self.multilabel else {},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from luthier.counted import many
 from luthier.data.token_rows import spaced
 from luthier.errors import DataError
 from luthier.evaluate.spans import SpanJudge, answers
@@ -71,18 +72,6 @@ class Tag(Task):
         return Tags(reading, Tagset(tuple(facts["types"]), reading.scheme == WORDS), facts["illegal"])
 
 
-@dataclass(frozen=True)
-class Illegal:
-    """What breaks the scheme in some rows."""
-
-    words: int
-    """Words whose tag must not stand where it does."""
-    rows: int
-    """Rows that have such words."""
-    first: str
-    """Where the first one is, such as `row 3, word 5 (I-PER behind O)`."""
-
-
 class Tags(Target):
     """Learned types of spans, or tags of single words.
 
@@ -119,8 +108,7 @@ class Tags(Target):
     def about(self) -> About:
         """Which types."""
         count = len(self.tags.kinds)
-        what = "tag" if self.tags.alone else "type"
-        kind = f"{count} {what}{'' if count == 1 else 's'}"
+        kind = many(count, "tag" if self.tags.alone else "type")
         listed = ", ".join(self.tags.kinds)
         return About(
             kind=f"a tag a word, of {kind}" if self.tags.alone else f"entities of {kind}",
@@ -138,21 +126,32 @@ class Tags(Target):
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Of each row an int64 array of shape (words,), tag numbers; spans become BIO, whatever scheme they are written in."""
         rows = _lists(values)
-        self._check_known(rows)
+        numbers = range(1, len(rows) + 1)
+        self._check_known(rows, numbers)
         tags = self._flat(rows)
         if self.action == "error":
-            self._check_legal(rows, tags)
-        numbers = self.tags.numbers(tags)[~tags.ending]
+            self._check_legal(rows, tags, numbers)
+        encoded_tags = self.tags.numbers(tags)[~tags.ending]
         ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
         encoded = np.empty(len(rows), dtype=object)
         for row, end in enumerate(ends):
-            encoded[row] = numbers[end - len(rows[row]) : end]
+            encoded[row] = encoded_tags[end - len(rows[row]) : end]
         return encoded
 
-    def illegal(self, values: Sequence[Any]) -> Illegal | None:
-        """What breaks the scheme in some rows; None where nothing does."""
+    def remarks(self, values: Sequence[Any], numbers: Sequence[int]) -> list[str]:
+        """A sentence on tags that break the scheme, and are repaired.
+
+        Raises:
+            DataError: there are such tags, and they are to be refused; or tags of a type that was not learned.
+        """
         rows = _lists(values)
-        return self._illegal(rows, self._flat(rows))
+        self._check_known(rows, numbers)
+        tags = self._flat(rows)
+        if self.action == "error":
+            self._check_legal(rows, tags, numbers)
+        broken = self._broken(rows, tags, numbers)
+        read = "read as CoNLL's evaluation does. task: {name: tag, illegal: error} refuses them."
+        return [f"{broken}: {read}"] if broken else []
 
     def count(self, targets: np.ndarray) -> dict[str, int]:
         """Spans of each type, or words with each tag."""
@@ -225,23 +224,24 @@ class Tags(Target):
     def _flat(self, rows: Sequence[Sequence[str]]) -> Flat:
         return flat_tags(rows, self.reading, self.tags.kinds)
 
-    def _illegal(self, rows: Sequence[Sequence[str]], tags: Flat) -> Illegal | None:
+    def _broken(self, rows: Sequence[Sequence[str]], tags: Flat, numbers: Sequence[int]) -> str:
+        """What breaks the scheme, and where first; empty where nothing does."""
         places = np.flatnonzero(illegal(tags, SCHEMES[self.reading.scheme]))
         if not len(places):
-            return None
+            return ""
         row, word = int(tags.rows[places[0]]), int(tags.words[places[0]])
-        first = f"row {row + 1}, word {word + 1} ({_told(rows[row], word)})"
-        return Illegal(len(places), len(np.unique(tags.rows[places])), first)
+        of = f"in {len(np.unique(tags.rows[places])):,} of {many(len(rows), 'row')}"
+        first = f"row {numbers[row]}, word {word + 1} ({_told(rows[row], word)})"
+        return f"{many(len(places), 'tag breaks', 'tags break')} the scheme {self.reading.scheme}, {of}, the first in {first}"
 
-    def _check_legal(self, rows: Sequence[Sequence[str]], tags: Flat) -> None:
-        found = self._illegal(rows, tags)
-        if found:
+    def _check_legal(self, rows: Sequence[Sequence[str]], tags: Flat, numbers: Sequence[int]) -> None:
+        broken = self._broken(rows, tags, numbers)
+        if broken:
             raise DataError(
-                f"Tags that break the scheme {self.reading.scheme}: {found.words} in {found.rows} of {len(rows)} rows, the first in "
-                f"{found.first}, and the recipe says illegal: error. Correct them, or write task: {{name: tag, illegal: repair}}."
+                f"{broken}, and the recipe says illegal: error. Correct them, or write task: {{name: tag, illegal: repair}}."
             )
 
-    def _check_known(self, rows: Sequence[Sequence[str]]) -> None:
+    def _check_known(self, rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> None:
         _check_written(rows, self.reading)
         unknown = set(kinds_of(rows, self.reading)) - set(self.tags.kinds)
         if not unknown:
@@ -249,7 +249,7 @@ class Tags(Target):
         row, word = _first(rows, lambda tag: (self.reading.take_apart(tag) or ("", ""))[1] in unknown)
         known = ", ".join(self.tags.kinds[:LISTED])
         raise DataError(
-            f"Row {row + 1} has the tag {rows[row][word]!r} at word {word + 1}, of a type that the training rows do not have (known: "
+            f"Row {numbers[row]} has the tag {rows[row][word]!r} at word {word + 1}, of a type that the training rows do not have (known: "
             f"{known}). Correct it, or add training rows with this type."
         )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,10 +18,11 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from luthier.data.batches import Feed
+from luthier.data.batches import Feed, in_turn
 from luthier.errors import TrainError
 from luthier.evaluate.predict import evaluating
 from luthier.folder import RunFolder
+from luthier.hardware import Watch
 from luthier.models.above import Above, Output, record
 from luthier.models.anatomy import Anatomy
 from luthier.models.boundary import Boundary, find_boundary
@@ -63,7 +63,7 @@ class Freeze(Callback):
         self.console = console
         self.lasting = lasting
         self.seconds = 0.0
-        """That computing the outputs has taken at the beginning of this stage."""
+        """Of work (`Watch`) that computing the outputs has taken at the beginning of this stage."""
         self._threads = torch.get_num_threads()
         self._reused = False
 
@@ -102,15 +102,17 @@ class Freeze(Callback):
             raise TrainError("several processes train")
         with evaluating(job.model):
             lower = _Lower(job, inside, boundary)
-            splits = {name: lower.split(feed, self.lasting) for name, feed in {"train": job.feed, **job.held}.items()}
-            where = self._fill(lower, splits.values())
-        frozen: dict[str, Feed] = {name: lower.feed(split) for name, split in splits.items()}
+            feeds = {"train": job.feed, **job.held}
+            parts = {name: [lower.split(one, self.lasting) for one in feed.views] for name, feed in feeds.items()}
+            splits = [split for several in parts.values() for split in several]
+            where = self._fill(lower, splits)
+        frozen: dict[str, Feed] = {name: in_turn([*map(lower.feed, several)]) for name, several in parts.items()}
         job.work.model, job.work.feed, job.work.held = lower.above, frozen.pop("train"), frozen
         lower.above.train()
         if lower.selection.position:
             job.work.quick = True
             torch.set_num_threads(1)  # what is left of a step is so little that waking a second thread takes longer
-        rows, size = sum(len(split.feed) for split in splits.values()), sum(split.size for split in splits.values())
+        rows, size = sum(len(split.feed) for split in splits), sum(split.size for split in splits)
         return f"Outputs of {boundary.kept} are kept for {rows} rows ({where}, {keeping.said(size)})."
 
     def _fill(self, lower: _Lower, splits: Collection[Split]) -> str:
@@ -128,11 +130,11 @@ class Freeze(Callback):
         self.console.say(
             f"{_what(lower.boundary, self.anatomy)}: its outputs are computed once ({keeping.said(size)})."
         )
-        began = time.perf_counter()
+        watch = Watch(lower.job.device)
         with self.console.bar("Frozen part", sum(len(split.feed) for split in missing)) as advance:
             for split in missing:
                 lower.fill(split, where, advance)
-        self.seconds = time.perf_counter() - began
+        self.seconds = watch.seconds
         return where
 
 

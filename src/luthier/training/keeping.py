@@ -104,8 +104,10 @@ def bytes_of(size: tuple[int, torch.dtype]) -> int:
     return numbers * dtype.itemsize
 
 
-def said(size: int) -> str:
+def said(size: float) -> str:
     """A number of bytes for people."""
+    if size >= hardware.GIB:
+        return f"{size / hardware.GIB:,.1f} GB"
     return f"{size / 2**20:,.1f} MB" if size >= 0.1 * 2**20 else f"{size / 2**10:,.1f} kB"
 
 

@@ -6,6 +6,7 @@ which parameters have `requires_grad`, and at which rate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -50,7 +51,9 @@ class Applied:
         return frozenset(name for stage in self.stages for name in stage.rates)
 
 
-def apply_methods(model: nn.Module, new: Iterable[str], recipe: Recipe, context: Context) -> Applied:
+def apply_methods(
+    model: nn.Module, new: Iterable[str], recipe: Recipe, context: Context, per_epoch: int | None = None
+) -> Applied:
     """Lay the recipe's methods on a network and switch on what the first stage trains.
 
     Args:
@@ -58,6 +61,7 @@ def apply_methods(model: nn.Module, new: Iterable[str], recipe: Recipe, context:
         new: names of parameters that were drawn and not loaded.
         recipe: its `method` or `stages`, and its rates.
         context: what the network reads and predicts.
+        per_epoch: optimiser steps of an epoch; None where that is not known, and few rows are not read more often.
 
     Raises:
         RecipeError: a method needs what this network does not have, or two methods contradict each other.
@@ -75,7 +79,8 @@ def apply_methods(model: nn.Module, new: Iterable[str], recipe: Recipe, context:
     model.requires_grad_(False)
     model, added = insert_all(model, anatomy, [method for stage in plan for method in stage.method], context)
     stages = [
-        _stage(model, anatomy, stage, chosen, head, added, recipe) for stage, chosen in zip(plan, before, strict=True)
+        _stage(model, anatomy, stage, chosen, head, added, recipe, per_epoch)
+        for stage, chosen in zip(plan, before, strict=True)
     ]
     _refuse_idle(stages)
     switch(model, stages[0].rates)
@@ -109,6 +114,7 @@ def _stage(
     head: Sequence[str],
     added: Sequence[Inserted],
     recipe: Recipe,
+    per_epoch: int | None,
 ) -> Stage:
     """Which parameters of the network train in a stage, and at which rate: that of the first method that trains them."""
     order = sorted(zip(stage.method, chosen, strict=True), key=lambda pair: pair[0].wraps)
@@ -127,8 +133,19 @@ def _stage(
     decay = stage.layer_decay if stage.layer_decay is not None else recipe.train.layer_decay
     rates = Rates(lr, decay, anatomy, [plain(name) for name in owners], _place(recipe, stage))
     found = {name: rates.of(plain(name), method.rate.value) * factor for name, (method, factor) in owners.items()}
-    own = min(method.epochs for method in stage.method)
-    return Stage(stage.epochs or recipe.train.epochs or own, tuple(stage.method), found)
+    epochs = stage.epochs or recipe.train.epochs or usual_epochs(stage.method, per_epoch)
+    return Stage(epochs, tuple(stage.method), found)
+
+
+def usual_epochs(methods: Sequence[Method], per_epoch: int | None) -> int:
+    """Passes over the training rows where the recipe names none: more where they would take too few steps to learn anything.
+
+    Args:
+        methods: of a stage.
+        per_epoch: optimiser steps of an epoch; None where that is not known.
+    """
+    own, steps = min(one.epochs for one in methods), min(one.steps for one in methods)
+    return max(own, math.ceil(steps / per_epoch)) if per_epoch else own
 
 
 def _place(recipe: Recipe, stage: schema.Stage) -> str:

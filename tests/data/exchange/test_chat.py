@@ -37,9 +37,10 @@ def test_openai_messages_are_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"conversations": []}, r"a\.json, row 2 has no list of turns; expected .*conversations.*"),
+        ({"conversations": "Hi"}, r"a\.json, row 2 has no list of turns; expected .*conversations.*"),
+        ({"talk": []}, r"a\.json, row 2 has no list of turns"),
         (
-            {"conversations": [{"from": "human", "value": None}]},
+            {"conversations": [{"from": "human", "value": 7}]},
             r"row 2, turn 1 has no text: expected `value` or `content`",
         ),
         (
@@ -53,11 +54,22 @@ def test_conversations_that_are_none_are_refused(tmp_path: Path, row: dict[str, 
         opened(tmp_path, [{"conversations": [{"from": "human", "value": "x"}]}, row])
 
 
+def test_conversations_without_turns_and_turns_that_say_nothing_are_left_to_be_counted(tmp_path: Path) -> None:
+    said = {"role": "user", "content": "Hi"}
+    called = {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}
+    rows = [{"messages": []}, {"messages": [said, called]}, {"messages": [], "system": "Be kind."}]
+    assert opened(tmp_path, rows).rows["messages"][:] == [
+        [],
+        [said, {"role": "assistant", "content": ""}],
+        [{"role": "system", "content": "Be kind."}],
+    ]
+
+
 def test_alpaca_is_read_as_it_is_and_gaps_are_counted(tmp_path: Path) -> None:
     rows = [{"instruction": "Add", "input": "1 1", "output": "2"}, {"instruction": "Add", "input": "", "output": " "}]
     table = opened(tmp_path, rows)
     assert table.rows.to_list() == rows
-    assert table.notes == (f"{tmp_path}/a.json: 1 rows lack an instruction or an output: row 2.",)
+    assert table.notes == (f"{tmp_path}/a.json: 1 row lacks an instruction or an output: row 2.",)
 
 
 def test_real_alpaca_files(assets: Path) -> None:

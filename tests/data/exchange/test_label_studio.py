@@ -66,9 +66,9 @@ def test_the_majority_decides_and_all_else_is_counted(tmp_path: Path) -> None:
         "ties": {"rows": 1, "examples": [2]},
     }
     assert table.notes == (
-        f"{tmp_path}/export.json: 2 of 5 rows have no annotation; 1 annotations were skipped.",
+        f"{tmp_path}/export.json: 2 of 5 rows without annotation; 1 annotation was skipped.",
         f"{tmp_path}/export.json: agreement on 'sentiment' over 3 rows, Krippendorff's alpha (nominal): {alpha:.3f}.",
-        f"{tmp_path}/export.json: annotators are split evenly on 1 rows, which have no label therefore: row 2.",
+        f"{tmp_path}/export.json: annotators are split evenly on 1 row, which has no label therefore: row 2.",
     )
 
 
@@ -146,9 +146,16 @@ def test_ratings_numbers_pairs_texts_and_spans(tmp_path: Path) -> None:
 
     table = export(tmp_path, task("abc", said(1, 4, "left"), said(2, 5, "left"), said(3, 1, "right"), answer="def"))
     spans = [{"start": 0, "end": 2, "label": "PER"}]
-    assert table.rows.to_list() == [
-        {"text": "abc", "answer": "def", "stars": 4, "price": 10.0, "better": "left", "why": "so\nthere", "ner": spans}
-    ]
+    plain = {
+        "text": "abc",
+        "answer": "def",
+        "stars": 4,
+        "price": 10.0,
+        "better": "left",
+        "why": "so\nthere",
+        "ner": spans,
+    }
+    assert table.rows.to_list() == [plain | {"tokens": ["ab", "c"], "tags": ["B-PER", "O"]}]
     assert {name: one["level"] for name, one in table.facts["agreement"].items()} == {
         "stars": "ordinal",
         "price": "interval",
@@ -161,7 +168,7 @@ def test_results_that_no_column_can_hold_are_counted(tmp_path: Path) -> None:
     box = {"from_name": "box", "type": "rectangle", "value": {"x": 1, "y": 2, "width": 3, "height": 4}}
     table = export(tmp_path, task("a", annotation(1, choice("x"), box)), task("b", annotation(1, choice("y"))))
     assert table.rows.column_names == ["text", "sentiment"]
-    assert f"{tmp_path}/export.json: 1 results of the kind 'height, width, x, y' were left out." in table.notes
+    assert f"{tmp_path}/export.json: of the kind 'height, width, x, y' 1 result was left out." in table.notes
 
 
 def test_a_data_column_that_is_called_like_the_answer_is_kept_apart(tmp_path: Path) -> None:
@@ -274,4 +281,4 @@ def test_results_that_are_not_what_their_key_says_are_left_out(tmp_path: Path, v
     result = {"from_name": "other", "type": "any", "value": value}
     table = export(tmp_path, task("a", annotation(1, choice("x"), result)))
     assert table.rows.to_list() == [{"text": "a", "sentiment": "x"}]
-    assert len([note for note in table.notes if "1 results of the kind" in note]) == 1
+    assert len([note for note in table.notes if "1 result was left out" in note]) == 1

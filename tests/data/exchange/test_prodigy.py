@@ -99,9 +99,10 @@ def test_spans(tmp_path: Path) -> None:
     span = {"start": 0, "end": 5, "label": "ORG", "token_start": 0, "token_end": 0}
     apple = {"text": "Apple", "spans": [span], "tokens": [], "answer": "accept", "meta": {"source": "x"}}
     table = answers(tmp_path, apple, apple | {"text": "None", "answer": "reject"})
+    meta, marked = '{"source": "x"}', [{"start": 0, "end": 5, "label": "ORG"}]
     assert table.rows.to_list() == [
-        {"text": "Apple", "meta": '{"source": "x"}', "spans": [{"start": 0, "end": 5, "label": "ORG"}]},
-        {"text": "None", "meta": '{"source": "x"}', "spans": None},
+        {"text": "Apple", "meta": meta, "spans": marked, "tokens": ["Apple"], "tags": ["B-ORG"]},
+        {"text": "None", "meta": meta, "spans": None, "tokens": ["None"], "tags": None},
     ]
 
 

@@ -186,7 +186,7 @@ def test_a_fix_that_takes_too_much_is_refused() -> None:
 
 def test_wrong_calls_are_refused() -> None:
     with pytest.raises(
-        ValueError, match=re.escape("There is no leakage check 'exakt'; known: exact, near, image, id, group.")
+        ValueError, match=re.escape("There is no leakage check 'exakt'; known: exact, near, image, passage, id, group.")
     ):
         certify(clean_splits(), {"exakt": []})
     with pytest.raises(ValueError, match=re.escape("The leakage check 'id' got 3 values for 440 rows.")):

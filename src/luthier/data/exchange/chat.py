@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from luthier.counted import many
 from luthier.data.exchange.votes import SHOWN, Contents, Rows
 from luthier.errors import DataError
 from luthier.registry import closest
@@ -28,7 +29,7 @@ ALPACA = ("instruction", "output")
 
 
 def is_conversation(row: Mapping[str, Any]) -> bool:
-    """Whether a row holds a list of turns."""
+    """Whether a row holds a list of turns; one without any is counted later, among the rows that cannot be used."""
     return _turns_key(row) is not None
 
 
@@ -53,7 +54,9 @@ def read_conversations(rows: Rows, name: str, annotators: str) -> Contents:
 def _turns_key(row: Mapping[str, Any]) -> str | None:
     for key in ("conversations", "messages", "conversation"):
         turns = row.get(key)
-        if isinstance(turns, list) and turns and isinstance(turns[0], dict) and {"value", "content"} & set(turns[0]):
+        if isinstance(turns, list) and all(
+            isinstance(turn, dict) and {"value", "content"} & set(turn) for turn in turns[:1]
+        ):
             return key
     return None
 
@@ -67,7 +70,7 @@ def _conversation(row: Mapping[str, Any], where: str) -> dict[str, Any]:
         )
     messages = [_message(turn, f"{where}, turn {number}") for number, turn in enumerate(row[key], start=1)]
     system = row.get("system")
-    if isinstance(system, str) and system.strip() and messages[0]["role"] != "system":
+    if isinstance(system, str) and system.strip() and "system" not in {turn["role"] for turn in messages[:1]}:
         messages.insert(0, {"role": "system", "content": system})
     others = {name: value for name, value in row.items() if name not in {key, "system", "messages"}}
     return {"messages": messages, **others}
@@ -76,6 +79,8 @@ def _conversation(row: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _message(turn: Any, where: str) -> dict[str, str]:
     turn = turn if isinstance(turn, dict) else {}
     who, text = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
+    if text is None and {"value", "content"} & set(turn):
+        text = ""  # a call of a tool says nothing
     if not isinstance(text, str):
         raise DataError(f"{where} has no text: expected `value` or `content` to be a text, got {str(turn)[:60]}.")
     role = ROLES.get(str(who).lower())
@@ -102,4 +107,4 @@ def _complete(row: Mapping[str, Any]) -> bool:
 
 def _incomplete(rows: list[int], name: str) -> Iterator[str]:
     if rows:
-        yield f"{name}: {len(rows):,} rows lack an instruction or an output: row {', '.join(map(str, rows[:5]))}."
+        yield f"{name}: {many(len(rows), 'row lacks', 'rows lack')} an instruction or an output: row {', '.join(map(str, rows[:5]))}."

@@ -36,6 +36,8 @@ class Kind:
     """What agreement is measured on; fails with a DataError that says why where it cannot be told."""
     unit: str = "rows"
     """What these are called."""
+    spans: bool = False
+    """Whether it marks parts of a text."""
 
 
 def whole(rows: Sequence[Answered], key: Callable[[Any], Hashable] = lambda value: value) -> Iterator[Unit]:
@@ -66,4 +68,4 @@ CHOICES = Kind(pa.list_(pa.string()), more_than_half, "masi", partial(whole, key
 RATING = Kind(pa.int64(), median_low, "ordinal", whole)
 NUMBER = Kind(pa.float64(), median_low, "interval", whole)
 TEXT = Kind(pa.string(), most, None, whole)
-SPAN_LIST = Kind(SPANS, spans.majority, "nominal", spans.units, "characters")
+SPAN_LIST = Kind(SPANS, spans.majority, "nominal", spans.units, "characters", spans=True)

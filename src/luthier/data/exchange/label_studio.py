@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.counted import many
 from luthier.data.exchange import kinds
 from luthier.data.exchange.kinds import Kind
 from luthier.data.exchange.spans import Span
@@ -132,7 +133,9 @@ def _settled(items: Sequence[Item], name: str, annotators: str, odd: Counter[str
     if not flat:  # there, plain choices stand among the inputs and an answer may have nothing else
         plain = [Item(item.inputs, [one for one in item.answers if one.values], item.skipped) for item in plain]
     made = settle(plain, found, annotators, name)
-    left_out = [f"{name}: {rows:,} results of the kind {key!r} were left out." for key, rows in odd.items()]
+    left_out = [
+        f"{name}: of the kind {key!r} {many(rows, 'result was', 'results were')} left out." for key, rows in odd.items()
+    ]
     return Contents(made.rows, made.types, (*made.notes, *left_out), made.facts)
 
 

@@ -48,7 +48,11 @@ def units(
         DataError: no column holds a text that the spans fit into.
     """
     shared = [(inputs, answers) for inputs, answers in rows if len(answers) > 1]
-    column = _text_column(shared) if shared else ""
+    column = text_column(shared)
+    if not shared:
+        return
+    if column is None:
+        raise DataError("No column holds a text that all marked spans fit into.")
     for inputs, answers in shared:
         borders = _borders(answers, len(inputs[column]))
         marked = zip(*(_sets(answer, borders) for answer in answers), strict=True)
@@ -115,16 +119,14 @@ def _borders(answers: Sequence[Sequence[Span]], length: int | None = None) -> li
     return sorted({*ends, *(span[key] for answer in answers for span in answer for key in ("start", "end"))})
 
 
-def _text_column(rows: Sequence[tuple[Mapping[str, Any], Sequence[Sequence[Span]]]]) -> str:
-    """The column with the marked texts: of those that all spans fit into, the one with the longest texts."""
+def text_column(rows: Sequence[tuple[Mapping[str, Any], Sequence[Sequence[Span]]]]) -> str | None:
+    """The column with the marked texts: of those that all spans fit into, the one with the longest texts; None where there is none."""
     fitting = {
         column: sum(len(inputs[column]) for inputs, _ in rows)
-        for column in rows[0][0]
+        for column in (rows[0][0] if rows else ())
         if all(_fits(inputs.get(column), answers) for inputs, answers in rows)
     }
-    if not fitting:
-        raise DataError("No column holds a text that all marked spans fit into.")
-    return max(fitting, key=fitting.__getitem__)
+    return max(fitting, key=fitting.__getitem__, default=None)
 
 
 def _fits(text: Any, answers: Sequence[Sequence[Span]]) -> bool:

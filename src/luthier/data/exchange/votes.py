@@ -8,8 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from luthier.counted import many
 from luthier.data.exchange import agreement
 from luthier.data.exchange.kinds import Kind
+from luthier.data.exchange.spans import text_column
+from luthier.data.exchange.tagged import Tagged, with_words
 from luthier.errors import DataError, ExtraError
 from luthier.registry import closest
 
@@ -73,9 +76,13 @@ def settle(items: Sequence[Item], kinds: Mapping[str, Kind], annotators: str, na
     if not rows:
         raise DataError(f"{name} holds annotation tasks and no answers.")
     types = {column: kind.arrow for column, kind in kinds.items()}
+    marked = next((column for column, kind in kinds.items() if kind.spans), "")
+    text = text_column([(item.inputs, _given(item, marked)) for item in items]) if marked else None
+    words = with_words(rows, text, marked, name) if text else Tagged(rows)
     measured, missing = _agreement(items, kinds)
     facts = _counts(items) | {"ties": _ties(items, kinds), "agreement": measured}
-    return Contents(lambda: iter(rows), types, tuple(_notes(name, facts, missing, annotators)), facts)
+    notes = (*_notes(name, facts, missing, annotators), *words.notes)
+    return Contents(lambda: iter(words.rows), {**types, **words.types}, notes, facts)
 
 
 def _voted(items: Sequence[Item], kinds: Mapping[str, Kind]) -> Iterator[dict[str, Any]]:
@@ -158,7 +165,8 @@ def _everyone(answers: Iterable[Answer], column: str) -> Iterator[Any]:
 def _notes(name: str, facts: Mapping[str, Any], missing: Sequence[str], annotators: str) -> Iterator[str]:
     absent = facts["without_answer"]["rows"]
     if absent or facts["skipped"]:
-        yield f"{name}: {absent:,} of {facts['items']:,} rows have no annotation; {facts['skipped']:,} annotations were skipped."
+        skipped = many(facts["skipped"], "annotation was", "annotations were")
+        yield f"{name}: {absent:,} of {many(facts['items'], 'row')} without annotation; {skipped} skipped."
     for column, one in facts["agreement"].items():
         alpha = "is not defined, as all say the same" if one["alpha"] is None else f"{one['alpha']:.3f}"
         yield f"{name}: agreement on {column!r} over {_measured_on(one)}, Krippendorff's alpha ({one['level']}): {alpha}."
@@ -166,9 +174,10 @@ def _notes(name: str, facts: Mapping[str, Any], missing: Sequence[str], annotato
     tied = facts["ties"]
     if tied["rows"] and annotators == "majority":
         first = ", ".join(map(str, tied["examples"][:5]))
-        yield f"{name}: annotators are split evenly on {tied['rows']:,} rows, which have no label therefore: row {first}."
+        rows = many(tied["rows"], "row, which has", "rows, which have")
+        yield f"{name}: annotators are split evenly on {rows} no label therefore: row {first}."
 
 
 def _measured_on(one: Mapping[str, Any]) -> str:
-    rows = f"{one['rows']:,} rows"
+    rows = many(one["rows"], "row")
     return f"{one['characters']:,} characters of {rows}" if "characters" in one else rows

@@ -4,6 +4,7 @@
 |---|---|---|
 | exact, near | do rows of both have the same text, or nearly? | removing the earlier split's rows |
 | image | of rows of an image and a text: do both have the same image? | the same |
+| passage | of questions about texts: do both have one about the same text? | the same |
 | id | do rows of both have the same id? | the same |
 | group | do both have rows of one author, topic or document? | the same |
 | time | is a row that trains later than one that is scored? | the same |

@@ -69,7 +69,7 @@ class Check:
     """One question asked of the data, and its answer."""
 
     kind: str
-    """`exact`, `near`, `id`, `group`, `time` or `giveaway`."""
+    """A key of `pairs.KINDS`, `time` or `giveaway`."""
     splits: tuple[str, ...]
     """The pair, the one that leaks first; all splits for a giveaway."""
     rows: int

@@ -27,6 +27,7 @@ KINDS: Mapping[str, Kind] = {
     "exact": Kind("the same {what} as", "their scores show memory", text=True),
     "near": Kind("nearly the same {what} as", "their scores may show memory", text=True),
     "image": Kind("the same image, with another text, as", "the model has seen it", text=True),
+    "passage": Kind("a question, but another one, about the same text as", "the model has read that text", text=True),
     "id": Kind("the same id as", "they may be the same case"),
     "group": Kind("the same group as", "scores say nothing about new groups"),
 }

@@ -24,7 +24,19 @@ from luthier.recipe.data import INPUTS
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["MEDIA", "Look", "Medium", "held", "opened", "path_of", "perceived", "recognise", "sample", "shown"]
+__all__ = [
+    "MEDIA",
+    "Look",
+    "Medium",
+    "decoded",
+    "held",
+    "opened",
+    "path_of",
+    "perceived",
+    "recognise",
+    "sample",
+    "shown",
+]
 
 SAMPLE = 200
 """Cells that tell what a column holds, spread evenly over those that are not empty."""
@@ -107,6 +119,21 @@ def opened(value: Any, name: str) -> Any:
         return MEDIA[name].open(value)
     except DataError as wrong:
         raise DataError(f"{shown(value)}: {wrong}.") from None
+
+
+def decoded(value: Any, media: Sequence[str]) -> Any:
+    """A row with its images and sounds decoded; texts stay what they are.
+
+    Args:
+        value: of one column, or a tuple of several.
+        media: what each column holds.
+
+    Raises:
+        DataError: an image or sound cannot be read.
+    """
+    if type(value) is not tuple:
+        return decoded((value,), media)[0]
+    return tuple(opened(one, medium) if medium in MEDIA else one for one, medium in zip(value, media, strict=True))
 
 
 def recognise(dataset: datasets.Dataset, column: str) -> str | None:

@@ -1,0 +1,83 @@
+"""How much better one trial is than another, by the same resamples of the validation rows, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from luthier.auto.ledger import Probed, Resampled, Score, Trial
+from luthier.evaluate.bootstrap import percentiles
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A difference; above 0 the first one is better, whichever way the figure goes."""
+
+    value: float
+    interval: tuple[float, float] | None
+    """95 %; None where nothing is known."""
+
+    @property
+    def sure(self) -> bool:
+        """Whether the rows show that the first one is better."""
+        return self.interval is not None and self.interval[0] > 0
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the rows show that it is worse."""
+        return self.interval is not None and self.interval[1] < 0
+
+    @property
+    def said(self) -> str:
+        """For people."""
+        if self.interval is None:
+            return f"{self.value:+.4f}"
+        return f"{self.value:+.4f} (95 % interval {self.interval[0]:+.4f} to {self.interval[1]:+.4f})"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Which way the figure goes."""
+
+    lower_is_better: bool
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better."""
+        return -1 if self.lower_is_better else 1
+
+    def gain(self, one: Score | Probed, other: Score | Probed, more: float = 0.0) -> Gain:
+        """How much better one is than the other.
+
+        Args:
+            one: with a value.
+            other: likewise.
+            more: that the first is hoped to gain yet, at least 0.
+        """
+        value = self.sign * ((one.value or 0.0) - (other.value or 0.0)) + more
+        return Gain(value, self._interval(one.resampled, other.resampled, more))
+
+    def _interval(self, one: Resampled, other: Resampled, more: float) -> tuple[float, float] | None:
+        if not one or len(one) != len(other):
+            return None
+        first, second = (np.array(values, dtype=np.float64) for values in (one, other))
+        differences = self.sign * (first - second) + more
+        return percentiles(differences) if np.isfinite(differences).any() else None
+
+    def ranked(self, trials: Sequence[Trial], rung: int) -> list[tuple[Trial, Score]]:
+        """Those that have a score at the end of a rung, the best first; of equal ones the earlier."""
+        scored = [(one, score) for one in trials if not one.failed and (score := one.at(rung)) is not None]
+        return sorted(scored, key=lambda pair: (-self.sign * pair[1].value, pair[0].number))
+
+    def best(self, trials: Sequence[Trial]) -> Trial | None:
+        """The best of all by the furthest that each came; of equal ones the earlier."""
+        scored = [one for one in trials if one.scores and not one.failed]
+        return min(scored, key=lambda one: (-self.sign * one.scores[-1].value, one.number), default=None)
+
+    def hope(self, trials: Sequence[Trial], rung: int) -> float:
+        """The most that a trial has gained from the end of a rung to its own, at least 0."""
+        pairs = [(one.at(rung), one.last) for one in trials if one.whole and not one.failed]
+        gains = [self.sign * (end.value - begun.value) for begun, end in pairs if begun is not None and end is not None]
+        return max([0.0, *gains])

@@ -1,0 +1,247 @@
+"""What goes on, what goes out and when the search is over, decided from scores alone."""
+
+from __future__ import annotations
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from autos import ledger_of, score, trial
+
+from luthier import suggested_model
+from luthier.auto import candidates, halving, probing
+from luthier.auto.clock import Clock, said
+from luthier.auto.gain import Gain, Scale
+from luthier.auto.ledger import Probed, Score, kept
+from luthier.auto.leg import Leg, paused
+from luthier.demo import MODELS
+from luthier.errors import RecipeError
+from luthier.recipe.reading import read
+from luthier.suggested_model import SUGGESTED
+from luthier.training.job import State
+
+UP, DOWN = Scale(lower_is_better=False), Scale(lower_is_better=True)
+DATA = {"data": {"files": "reviews.csv"}}
+
+
+def test_the_gain_is_that_of_the_same_resamples() -> None:
+    draw = np.random.default_rng(0)
+    ours, theirs = draw.normal(0.8, 0.05, 1000), draw.normal(0.7, 0.05, 1000)
+    one, other = (
+        score(1, float(values.mean())).model_copy(update={"resampled": list(values)}) for values in (ours, theirs)
+    )
+    found = UP.gain(one, other)
+    assert found.value == pytest.approx(ours.mean() - theirs.mean())
+    assert found.interval == pytest.approx(tuple(np.percentile(ours - theirs, [2.5, 97.5])))
+    turned = DOWN.gain(one, other)
+    assert turned.value == -found.value
+    assert turned.interval == pytest.approx((-found.interval[1], -found.interval[0]))
+    assert UP.gain(one, other, more=0.5).interval == pytest.approx(
+        tuple(np.percentile(ours - theirs + 0.5, [2.5, 97.5]))
+    )
+
+
+def test_what_is_not_known_is_neither_sure_nor_hopeless() -> None:
+    nothing = score(1, 0.9).model_copy(update={"resampled": []})
+    found = UP.gain(nothing, score(1, 0.1))
+    assert (found.interval, found.sure, found.hopeless) == (None, False, False)
+    assert found.said == "+0.8000"
+    assert Gain(0.1, (0.05, 0.2)).said == "+0.1000 (95 % interval +0.0500 to +0.2000)"
+    assert kept(np.array([0.5, np.nan])) == [0.5, None]
+    assert kept(np.array([np.nan])) == kept(None) == []
+
+
+def test_the_best_third_and_the_recipe_as_it_stands_go_on() -> None:
+    values = [0.1, 0.9, 0.5, 0.6, 0.8, 0.2]
+    ledger = ledger_of(*(trial(number, value) for number, value in enumerate(values)))
+    halving.halve(UP, ledger, 1, 1)
+    assert [one.number for one in ledger.trials if not one.out] == [0, 1, 4]
+    assert ledger.trials[3].out == "0.6000 is place 3 of 6: the best 2 went on"
+    assert [one.number for one in halving.entrants(UP, 2, ledger.trials)] == [1, 4, 0]
+    before = ledger.model_copy(deep=True)
+    halving.halve(UP, ledger, 1, 1)
+    assert ledger == before, "a search that was killed decides once"
+
+
+def test_where_less_is_better_the_least_go_on() -> None:
+    ledger = ledger_of(*(trial(number, value) for number, value in enumerate([0.9, 0.1, 0.5, 0.6])))
+    halving.halve(DOWN, ledger, 1, 1)
+    assert [one.number for one in ledger.trials if not one.out] == [0, 1, 2]
+
+
+def test_failed_trials_are_not_ranked_and_stay_in_the_ledger() -> None:
+    broken = trial(2, 0.99)
+    broken.failed, broken.out = True, "failed: out of memory"
+    ledger = ledger_of(trial(0, 0.5), trial(1, 0.6), broken)
+    halving.halve(UP, ledger, 1, 1)
+    assert ledger.trials[2].out == "failed: out of memory"
+    assert UP.best(ledger.trials).number == 1
+    assert len(ledger.trials) == 3
+
+
+def test_a_later_wave_must_not_be_behind_the_best_at_the_same_point() -> None:
+    others = [trial(number, value, wave=2) for number, value in ((1, 0.7), (2, 0.5), (3, 0.55))]
+    ahead = ledger_of(trial(0, 0.6, 0.8, whole=True), *others)
+    halving.halve(UP, ahead, 2, 1)
+    assert [one.number for one in ahead.of(2) if not one.out] == [1]
+    assert ahead.trials[3].out == "0.5500 is place 2 of 3: the best one went on"
+    behind = ledger_of(trial(0, 0.6, 0.8, whole=True), trial(1, 0.59, wave=2))
+    halving.halve(UP, behind, 2, 1)
+    assert behind.trials[1].out == "0.5900 where trial 0 had 0.6000"
+
+
+def test_no_hope_is_told_by_the_interval() -> None:
+    default, good = trial(0, 0.5, 0.55, whole=True), trial(1, 0.7, 0.8, whole=True)
+    bad, near = trial(2, 0.3), trial(3, 0.65)
+    bad.scores[0] = score(
+        1, 0.3, width=0.2
+    )  # its resamples differ from those of the best, so that there is an interval
+    ledger = ledger_of(default, good, bad, near)
+    assert UP.hope(ledger.trials, 1) == pytest.approx(0.1)
+    told = halving.hopeless(UP, ledger, bad, bad.scores[0])
+    ends = np.percentile(np.array(bad.scores[0].resampled) - np.array(good.scores[-1].resampled) + 0.1, [2.5, 97.5])
+    assert told == (
+        "nothing to gain: with the most that a trial gained from here to its end (0.1000) it would be behind trial 1 by "
+        f"-0.4000 (95 % interval {ends[0]:+.4f} to {ends[1]:+.4f})"
+    )
+    wide = score(1, 0.65, width=0.5)
+    assert halving.hopeless(UP, ledger, near, wide) == "", "what could come before the best goes on"
+    assert halving.hopeless(UP, ledger_of(bad, near), bad, bad.scores[0]) == "", (
+        "nothing is known before one is at its end"
+    )
+
+
+def test_rungs_are_shorter_where_the_time_is() -> None:
+    assert halving.shares_for(9, alone=10, left=90) == (1.0,), "nothing is halved without need"
+    assert halving.shares_for(9, alone=10, left=60) == (1 / 3, 1.0)
+    assert halving.shares_for(9, alone=10, left=40) == (1 / 9, 1 / 3, 1.0)
+    assert halving.shares_for(9, alone=10, left=1) == (1 / 9, 1 / 3, 1.0)
+
+
+def test_base_models_that_the_rows_show_to_be_worse_go_out() -> None:
+    def probe(name: str, value: float, width: float) -> Probed:
+        drawn = score(0, value, width=width).resampled
+        return Probed(model=name, own=name == "own", figure="f1", value=value, resampled=drawn, rows=100)
+
+    probes = [probe("own", 0.5, 0.1), probe("best", 0.9, 0.2), probe("near", 0.88, 0.3), Probed(model="odd", own=False)]
+    going = probing.choose(probes, UP)
+    assert [one.model for one in going] == ["best", "near", "odd"]
+    assert probes[0].out.startswith("worse than best by -0.4000 (95 % interval ")
+    many = [probe(str(number), 0.5, 0.1 * number) for number in range(1, 6)]
+    assert [one.model for one in probing.choose(many, UP)] == ["1", "2", "3"]
+    assert many[4].out == "not among the best 3"
+
+
+def test_each_method_has_its_own_rate_and_epochs() -> None:
+    recipe = read({**DATA, "model": "demo/minilm-en", "method": "full", "train": {"lr": 1e-4, "epochs": 7}})
+    found = list(candidates.first(recipe, "demo/minilm-en", ["other/model", "demo/minilm-en"], ("head", "full")))
+    assert [(one.model, one.method, one.rate) for one in found] == [
+        *(("other/model", "head", 1e-2), ("other/model", "full", 5e-5)),
+        *(("demo/minilm-en", "head", 1e-2), ("demo/minilm-en", "full", 5e-5)),
+    ]
+    assert {one.recipe.train.epochs for one in found} == {None}
+    assert found[0].recipe.model == "other/model"
+    plain = read({**DATA, "model": "demo/minilm-en", "method": "full"})
+    others = candidates.first(plain, "demo/minilm-en", ["demo/minilm-en"], ("head", "full"))
+    assert [one.method for one in others] == ["head"], "the recipe as it stands is not tried twice"
+
+
+def test_rates_around_the_best() -> None:
+    recipe = read({**DATA, "method": "full"})
+    assert [one.rate for one in candidates.around(recipe, "m", {}, [5e-5])] == pytest.approx([1.5e-4, 1.67e-5])
+    assert [one.rate for one in candidates.around(recipe, "m", {"train.lr": 1.5e-4}, [5e-5, 1.5e-4])] == pytest.approx(
+        [4.5e-4]
+    )
+    staged = read({**DATA, "stages": "gradual"})
+    assert list(candidates.around(staged, "m", {}, [])) == []
+    assert candidates.as_it_stands(staged, "m").method == "gradual"
+
+
+def test_names_that_are_wrong() -> None:
+    recipe = read(DATA)
+    with pytest.raises(RecipeError, match=r"--methods: there is no method 'loar'; did you mean 'lora'\?"):
+        candidates.methods_of(["loar"])
+    with pytest.raises(RecipeError, match="--methods names a method twice"):
+        candidates.methods_of(["head", "head"])
+    with pytest.raises(RecipeError, match="--models names a model twice"):
+        candidates.models_of(recipe, ["a", "a"])
+    assert candidates.models_of(recipe, ["demo/minilm-en", "b"]) == ["b"]
+    assert candidates.methods_of([]) == ("head", "top", "lora", "full")
+
+
+def test_models_that_are_suggested_lie_here_or_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "_is_here", lambda name: name in MODELS)
+    assert candidates.at_hand("text", "mine") == ["demo/minilm-en"]
+    assert candidates.at_hand("text", "demo/minilm-en") == []
+    assert candidates.at_hand("audio", "mine") == candidates.at_hand("dialogue", "mine") == []
+    lines = inspect.getsource(suggested_model).replace(repr(SUGGESTED), "")
+    for name in (one for names in SUGGESTED.values() for one in names):
+        assert lines.count(name) >= 2, "each of them stands in a line that `luthier init` writes"
+
+
+def test_the_clock_counts_over_calls() -> None:
+    seconds = iter([100.0, 130.0, 160.0])
+    clock = Clock(2, spent=30, now=lambda: next(seconds))
+    assert clock.spent == 60
+    assert clock.left == 30
+    assert (said(9.6), said(150)) == ("10 s", "2.5 min")
+
+
+def test_how_long_the_rest_takes() -> None:
+    begun = trial(1, 0.5)
+    assert begun.rest == pytest.approx(20), "ten of thirty steps took ten seconds"
+    assert trial(1, 0.5, 0.6, whole=True).rest == 0
+    assert trial(1, forecast=42.0).rest == 42
+    early = Score(**{**score(1, 0.5).model_dump(), "whole": True})
+    assert trial(1).model_copy(update={"scores": [early]}).at(2) == early, "a training that stopped early is at its end"
+
+
+THIRTY: Any = SimpleNamespace(steps=lambda state: 30)
+"""A job of thirty steps."""
+
+
+def walk(leg: Leg, state: State) -> State:
+    """Train until the leg stops it or the steps are done."""
+    leg.start(THIRTY, state)
+    while state.step < 30 and not state.stopped:
+        state.step += 1
+        leg.after_step(THIRTY, state, None)  # type: ignore[arg-type]
+    return state
+
+
+def test_a_leg_ends_at_its_share_and_the_next_goes_on() -> None:
+    state = walk(Leg(1 / 3, lambda: 100.0, whole=True), State())
+    assert (state.step, state.stopped) == (10, "ended by luthier auto after step 10 of 30")
+    assert walk(Leg(1 / 3, lambda: 100.0, whole=True), state).step == 10, "a leg that is done is not walked again"
+    assert paused(state)
+    end = walk(Leg(1.0, lambda: 100.0, whole=False), state)
+    assert (end.step, end.stopped, paused(end)) == (30, "", False)
+
+
+def test_a_leg_ends_in_the_step_in_which_the_time_runs_out() -> None:
+    left = iter([3.0, 2.0, 1.0, 0.0, -1.0])
+    leg = Leg(1.0, lambda: next(left), whole=False)
+    state = walk(leg, State())
+    assert (state.step, leg.cut, leg.needed) == (4, True, 0.0)
+    assert state.stopped == "ended by luthier auto after step 4 of 30: the time was over"
+
+
+def test_a_leg_is_given_up_where_its_first_steps_say_that_it_is_too_long() -> None:
+    seconds = iter(range(100, 0, -10))
+    leg = Leg(1.0, lambda: next(seconds), whole=True)
+    state = walk(leg, State())
+    assert (state.step, leg.needed) == (5, 250.0), "25 more steps of ten seconds, and 60 seconds are left"
+    enough = iter(range(1000, 0, -10))
+    assert walk(Leg(1.0, lambda: next(enough), whole=True), State()).step == 30
+
+
+def test_what_stops_a_training_for_another_reason_stays() -> None:
+    state = State(step=9, stopped="")
+    leg = Leg(1 / 3, lambda: 100.0, whole=True)
+    leg.start(THIRTY, state)
+    state.step, state.stopped = 10, "early stopping: enough"
+    leg.after_step(THIRTY, state, None)  # type: ignore[arg-type]
+    assert state.stopped == "early stopping: enough"
+    assert not paused(state)

@@ -60,7 +60,7 @@ def scored(train: pd.DataFrame, test: pd.DataFrame, recipe: Mapping[str, Any], s
         for name, rows in (("train", train), ("test", test)):
             rows[["text", "label"]].to_csv(files[name], index=False)
         data = {"files": files, "split": {"validation": 0}, "duplicates": "ignore", **recipe["data"]}
-        settings = {**recipe, "data": data, "seed": seed, "save": "merged", "output": f"{place}/run"}
+        settings = {**recipe, "data": data, "seed": seed, "output": f"{place}/run"}
         began = time.process_time()
         run = luthier.train(settings)
         result = run.evaluate("test")

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 import luthier
 import perceiving
 from luthier.errors import DataError
-from luthier.methods.select import Full, Head
+from luthier.methods.select import Full, Top
 from luthier.recipe.schema import Recipe
 from luthier.suggest import suggest
 
@@ -68,12 +68,13 @@ def test_unbalanced_classes_get_weights(tmp_path: Path) -> None:
     assert "the largest class has 9.0 times the rows of the smallest" in text
 
 
-def test_few_rows_get_the_head_only(tmp_path: Path) -> None:
+def test_few_rows_get_the_last_blocks(tmp_path: Path) -> None:
     text = suggest(table(tmp_path / "a.csv", balanced(100)))
     recipe = parsed(text)
-    assert (recipe.method[0].name, recipe.train.epochs) == ("head", None)
-    assert f"  # epochs: {Head.epochs} " in text
-    assert "100 rows are few: train the new head only" in text
+    assert (recipe.method[0].name, recipe.train.epochs) == ("top", None)
+    assert f"  # epochs: {Top.epochs} " in text
+    assert "that top takes by itself; more here, so that there are 100 steps" in text
+    assert "100 rows are few: the new head and the last two blocks learn; full tunes everything" in text
 
 
 def test_many_rows_get_one_epoch(tmp_path: Path) -> None:

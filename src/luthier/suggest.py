@@ -11,6 +11,7 @@ from luthier.data import source
 from luthier.first_look import Facts, look
 from luthier.methods import METHODS
 from luthier.recipe.data import INPUTS
+from luthier.recipe.schema import Train
 from luthier.suggested_model import lines_of
 from luthier.tasks import Labels
 
@@ -18,7 +19,10 @@ UNBALANCED = 3
 """Largest to smallest class from which on balanced weights are suggested."""
 
 FEW = 500
-"""Training rows below which only the head is trained: fewer weights, less over-fitting, and seconds instead of minutes."""
+"""Rows below which the last blocks are trained and not all: fewer weights, less over-fitting, and seconds instead of minutes."""
+
+BATCH: int = Train.model_fields["batch_size"].default
+"""Rows of an optimiser step where the recipe says nothing."""
 
 MANY = 100_000
 """Rows from which on a trial with some of them is suggested."""
@@ -201,7 +205,7 @@ def _chosen(facts: Facts) -> tuple[str, str]:
             "the model stays as it is and sees each row once, so that epochs take seconds; `full` may learn more",
         )
     if facts.rows < FEW and facts.wanted in ONE_ANSWER:
-        return "head", f"{facts.rows} rows are few: train the new head only; full tunes everything"
+        return "top", f"{facts.rows} rows are few: the new head and the last two blocks learn; full tunes everything"
     return METHOD_FOR[facts.wanted]
 
 
@@ -243,5 +247,6 @@ def _epochs(facts: Facts) -> str:
     own = METHODS[method].epochs
     if facts.rows >= MANY:
         return line("  epochs: 1", f"enough for so many rows; left out, {method} takes {own}")
-    cheap = "; they are cheap, as the frozen part is computed once" if method == "head" else ""
-    return line(f"  # epochs: {own}", f"passes over the training rows that {method} takes by itself{cheap}")
+    steps = METHODS[method].steps
+    more = f"; more here, so that there are {steps} steps" if own * facts.rows < steps * BATCH else ""
+    return line(f"  # epochs: {own}", f"passes over the training rows that {method} takes by itself{more}")

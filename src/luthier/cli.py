@@ -59,12 +59,13 @@ def check(
     from luthier.check_commands import check_against, check_recipe
     from luthier.cost_commands import Costs
 
-    if against:
-        check_against(recipe, against)
-    elif models:
+    if models:
         from luthier.transfer_commands import check_models
 
-        check_models(recipe, overrides or [], models)
+        others = {"--against": against, "--methods": methods, "--machine": machine, "--cost": cost}
+        check_models(recipe, overrides or [], models, [name for name, given in others.items() if given])
+    elif against:
+        check_against(recipe, against)
     else:
         check_recipe(recipe, overrides or [], Costs.asked(methods, machine, cost))
 

@@ -18,11 +18,17 @@ LIMITS = (
 )
 
 
-def check_models(path: Path, overrides: Sequence[str], models: str) -> None:
+def check_models(path: Path, overrides: Sequence[str], models: str, beside: Sequence[str] = ()) -> None:
     """`luthier check RECIPE --models A,B`.
 
+    Args:
+        path: the recipe.
+        overrides: laid over it.
+        models: names, comma-separated.
+        beside: other options that were given, which ask something else.
+
     Raises:
-        RecipeError: no model is named, or the task has no answer to a whole row.
+        RecipeError: another option is given, no model is named, or the task has no answer to a whole row.
         ModelError: none of them can read the rows.
     """
     from luthier.advise.ranked import ranked, short_names
@@ -30,6 +36,10 @@ def check_models(path: Path, overrides: Sequence[str], models: str) -> None:
     from luthier.prepare import prepare
     from luthier.recipe.reading import read
 
+    if beside:
+        raise RecipeError(
+            f"--models stands alone: leave out {' and '.join(beside)}, or call luthier check once more for it."
+        )
     names = list(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
     if not names:
         raise RecipeError(

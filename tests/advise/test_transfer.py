@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 import perceiving
 import tiny_models
@@ -20,6 +21,7 @@ from luthier import embed as embedding
 from luthier.advise import transfer
 from luthier.advise.ranked import ALPHA, DEALS, by_chance, logme_gap, probe_gap, ranked, short_names
 from luthier.advise.transfer import Suited, Unreadable, examine, sample
+from luthier.cli import app
 from luthier.prepare import prepare
 from luthier.recipe.reading import read
 from luthier.show import Console
@@ -308,3 +310,12 @@ def test_names_are_as_short_as_they_tell_apart() -> None:
     assert short_names(["/a/one", "b/two"]) == {"/a/one": "one", "b/two": "two"}
     assert short_names(["runs/a/model", "runs/b/model"]) == {"runs/a/model": "a/model", "runs/b/model": "b/model"}
     assert short_names(["x/a/model", "y/a/model"]) == {"x/a/model": "x/a/model", "y/a/model": "y/a/model"}
+
+
+def test_models_are_looked_at_by_a_call_of_their_own(tmp_path: Path) -> None:
+    told = CliRunner().invoke(
+        app, ["check", str(tmp_path / "r.yaml"), "--models", "a,b", "--methods", "full", "--cost"]
+    )
+    assert str(told.exception) == (
+        "--models stands alone: leave out --methods and --cost, or call luthier check once more for it."
+    )

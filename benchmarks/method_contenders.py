@@ -22,6 +22,7 @@ from contenders import Figures, Job, encoded, open_tokenizer, read_rows, stock_m
 from luthier import hardware
 
 MIB = 2**20
+LOOP = {"schedule": "linear", "warmup": 0, "precision": "fp32", "device": "cpu"}
 
 
 def recipe(job: Job) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def recipe(job: Job) -> dict[str, Any]:
         },
         "method": job["method"],
         "save": job["save"],
-        "train": {**settings, "schedule": "linear", "warmup": 0, "precision": "fp32", "device": "cpu"},
+        "train": {**settings, **LOOP, "gradient_checkpointing": job.get("checkpointing", False)},
         "output": job["runs"],
     }
 

@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,12 @@ class Part:
     """Epochs of another run of luthier."""
     within: float = 0.0
     """Most times that it may take."""
+    variants: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """Changes of the job with which luthier runs as well, and is compared with the others alike."""
     memory: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    """Methods whose memory is compared, the cheap one first."""
+    """Changes of the job whose memory is compared; the last is what the others are a share of."""
     share: float = 0.3
-    """Most of the memory of the dear one that the cheap one may take."""
+    """Most of that memory which the others may take."""
 
 
 LORA = {"name": "lora", "rank": 8}
@@ -74,7 +76,12 @@ PARTS = {
         1024,
         1,
         {"trainer": 2.5},
-        memory={"lora": LORA, "full": {"name": "full"}},
+        variants={"luthier, gradient_checkpointing": {"checkpointing": True}},
+        memory={
+            "lora": {},
+            "lora, gradient_checkpointing": {"checkpointing": True},
+            "full": {"method": {"name": "full"}},
+        },
     ),
     "adapter": Part("adapter, Houlsby, reduction 16", ADAPTER, "same_network", 1024, 1, {"trainer": 2.5}),
     "prefix": Part("prefix, length 20", PREFIX, "same_network", 1024, 1, {"trainer": 2.5}),
@@ -173,16 +180,21 @@ def speeds(name: str, options: argparse.Namespace, place: Path) -> list[str]:
     rows = options.rows or part.rows
     changes = {"batch_size": part.batch_size, "epochs": part.epochs, "network": part.network}
     job = make_job(options, place, rows, part.method) | changes
-    jobs = {"luthier": ("luthier", job)} | {other: (other, job) for other in part.least}
-    if part.longer:
-        jobs["luthier, longer"] = ("luthier", job | {"epochs": part.longer})
+    jobs = {title: ("luthier", job | changed) for title, changed in ours_of(part).items()}
+    jobs |= {other: (other, job) for other in part.least}
     found = in_turns(jobs, options.rounds)
     title = f"### {part.title}: {part.epochs} epochs of {rows} rows, batches of {part.batch_size}"
     sections = [title, speed_table(part, found), *parts_of_time(part, found)]
     if part.memory:
-        held = {title: ("memory", job | {"method": method}) for title, method in part.memory.items()}
+        held = {title: ("memory", job | changed) for title, changed in part.memory.items()}
         sections.append(memory_table(part, in_turns(held, options.rounds)))
     return sections
+
+
+def ours_of(part: Part) -> dict[str, dict[str, Any]]:
+    """Luthier's own runs: what each changes of the job."""
+    longer = {"luthier, longer": {"epochs": part.longer}} if part.longer else {}
+    return {"luthier": {}, **part.variants, **longer}
 
 
 def speed_table(part: Part, found: Found) -> str:
@@ -191,18 +203,31 @@ def speed_table(part: Part, found: Found) -> str:
         "| | weights that train | seconds in all | rows a second in steps | luthier is faster by | must be | reached |",
         "|---|---|---|---|---|---|---|",
     ]
-    ours = found["luthier"]
     for title, results in found.items():
         whole, speed = (middle(results, key) for key in ("seconds", "rows_per_second"))
-        ratios = {"seconds": whole / middle(ours, "seconds")}
-        ratios["rows_per_second"] = middle(ours, "rows_per_second") / speed
         least = part.least.get(title)
-        ratio = ratios[part.compared]
+        ratio = faster(part, found["luthier"], results)
         judged = f"{ratio:.2f} | {least:g} | {'yes' if ratio >= least else 'no'}" if least else "1 | | "
         note = " (one epoch, the others by arithmetic)" if least and part.epochs > 1 else ""
         lines.append(f"| {title}{note} | {middle(results, 'trained'):,.0f} | {whole:.1f} | {speed:.1f} | {judged} |")
     compared = "seconds in all" if part.compared == "seconds" else "speed of the steps alone"
-    return "\n".join([*lines, "", f"Compared by {compared}."])
+    return "\n".join([*lines, "", f"Compared by {compared}.", *variants(part, found)])
+
+
+def faster(part: Part, ours: list[dict[str, float]], others: list[dict[str, float]]) -> float:
+    """How many times faster ours are, by what the part compares."""
+    if part.compared == "seconds":
+        return middle(others, "seconds") / middle(ours, "seconds")
+    return middle(ours, "rows_per_second") / middle(others, "rows_per_second")
+
+
+def variants(part: Part, found: Found) -> Iterator[str]:
+    """A sentence for each other setting of luthier and each contender."""
+    for title in part.variants:
+        for other, least in part.least.items():
+            ratio = faster(part, found[title], found[other])
+            reached = "yes" if ratio >= least else "no"
+            yield f"{title} is {ratio:.2f} times as fast as {other} (must be {least:g}): {reached}."
 
 
 def parts_of_time(part: Part, found: Found) -> list[str]:
@@ -230,10 +255,13 @@ def memory_table(part: Part, found: Found) -> str:
     ]
     for title, results in found.items():
         lines.append(f"| {title} | {' | '.join(f'{middle(results, key):.1f}' for key in keys)} |")
-    cheap, dear = (middle(results, "above") for results in found.values())
-    reached = "yes" if cheap <= part.share * dear else "no"
-    verdict = f"{cheap / dear:.1%} of full fine-tuning's memory (must be at most {part.share:.0%}): {reached}."
-    return "\n".join([*lines, "", verdict])
+    *cheap, dear = (middle(results, "above") for results in found.values())
+    verdicts = [
+        f"{title}: {above / dear:.1%} of full fine-tuning's memory (must be at most {part.share:.0%}): "
+        f"{'yes' if above <= part.share * dear else 'no'}."
+        for title, above in zip(found, cheap, strict=False)
+    ]
+    return "\n".join([*lines, "", *verdicts])
 
 
 def sizes(name: str, options: argparse.Namespace, place: Path) -> list[str]:

@@ -331,6 +331,19 @@ def test_what_takes_too_long_or_too_much_is_left_out(begun: Race, monkeypatch: A
     assert large.out == "no memory: This training takes about 9 GB."
 
 
+def test_the_recipe_as_it_stands_goes_on_while_there_is_time(begun: Race, monkeypatch: Any) -> None:
+    begun._enter(1, [as_it_stands(begun.recipe, begun.own)])
+    one, left = begun.ledger.trials[0], [0.0, 1.0, 0.0]
+    monkeypatch.setattr(Runner, "left", lambda *given: left.pop(0))
+    begun._leave_out(one, 1, 1 / 3)
+    assert one.out == "", "it is begun in any case, so that there is something to compare with"
+    one.scores.append(score(1, 0.5))
+    begun._leave_out(one, 2, 1.0)
+    assert one.out == ""
+    begun._leave_out(one, 2, 1.0)
+    assert one.out == "no time to go on: it counts as it stands after step 10 of 30"
+
+
 def test_what_is_out_by_its_place_is_called_back_while_there_is_time(begun: Race, monkeypatch: Any) -> None:
     """Two of five go on and the recipe as it stands; of the other two the better is called back, and no time is left for the worse."""
     values = {"head": 0.9, "lora": 0.8, "adapter": 0.7, "top": 0.6, "full": 0.5}

@@ -311,6 +311,13 @@ def test_optuna_is_optional(rows: Path, tiny_bert: Path, tmp_path: Path, luthier
     assert "pip install 'luthier[search]'" in said.err
 
 
+def test_no_minutes(rows: Path, tiny_bert: Path, tmp_path: Path, luthier: Any) -> None:
+    (tmp_path / "recipe.yaml").write_text(dump(recipe_of(tiny_bert, rows, tmp_path / "run")), encoding="utf-8")
+    said = luthier("tune", tmp_path / "recipe.yaml", "--minutes", "0")
+    assert (said.code, said.err) == (2, "error: --minutes is 0; give a number above 0, such as --minutes 10.\n")
+    assert not (tmp_path / "run").exists()
+
+
 def test_minutes() -> None:
     from time import monotonic
 

@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/auto.py --data sst2 --model FOLDER              # 4 minutes of one core; adds to AUTO.md
     python benchmarks/auto.py --data hotel --rows 500 --minutes 8
+    python benchmarks/auto.py --data ants_bees --minutes 8                              # photographs; all 245 and 153 of them
 
 The minutes of the search are counted in seconds of the processor, as the machine is shared: on an idle core they are those of the clock.
 Every contender computes outputs of frozen parts anew. No rate or epoch is given: each method has its own.
@@ -27,25 +28,38 @@ from train_text import machine
 HERE = Path(__file__).parent
 ASSETS = Path(os.environ.get("LUTHIER_ASSETS", HERE.parent.parent / "shared" / "assets"))
 METHODS = ("head", "top", "lora", "full")
+SHORT = {"max_length": 64}
+Pairs = list[tuple[str, str]]
+"""A text or the name of a picture, and its label."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A data set of texts."""
+    """A data set."""
 
     train: str
+    """A csv, or a folder with a folder of pictures for each label."""
     test: str
     """The same file where it is not divided: its last rows after shuffling."""
-    text: str
+    column: str
+    """What is beside the label."""
     model: str
-    max_length: int
+    data: Mapping[str, Any]
+    """What else the recipe says of the rows."""
+    methods: tuple[str, ...] = METHODS
+    """The single defaults."""
 
 
 DATA: Mapping[str, Rows] = {
-    "sst2": Rows("sst2_en_train.csv", "sst2_en_test.csv", "text", "demo/minilm-en", 64),
+    "sst2": Rows("sst2_en_train.csv", "sst2_en_test.csv", "text", "demo/minilm-en", SHORT),
     "hotel": Rows(
         *("hotel_reviews_zh.csv", "hotel_reviews_zh.csv", "review"),
-        *(str(ASSETS / "models" / "multilingual-e5-small-zhen"), 64),
+        *(str(ASSETS / "models" / "multilingual-e5-small-zhen"), SHORT),
+    ),
+    "ants_bees": Rows(
+        *("ants_bees/train", "ants_bees/val", "image"),
+        *(str(ASSETS / "models" / "efficientnet-lite0"), {}),
+        methods=("head", "top", "full"),  # it has no linears for lora
     ),
 }
 
@@ -53,15 +67,18 @@ DATA: Mapping[str, Rows] = {
 def main() -> None:
     """Measure one data set and write its part of the page."""
     options = read_options()
+    train, test = draw(options)
     if options.rows_only:
         options.rows_only.mkdir(parents=True, exist_ok=True)
-        draw(options, options.rows_only)
+        recipe_of(options, train, test, options.rows_only)
         return
     with tempfile.TemporaryDirectory() as place:
-        recipe = draw(options, Path(place))
-        found = {name: measure(name, recipe, Path(place), options.minutes) for name in (*METHODS, "auto")}
+        recipe = recipe_of(options, train, test, Path(place))
+        found = {
+            name: measure(name, recipe, Path(place), options.minutes) for name in (*DATA[options.data].methods, "auto")
+        }
     told = (
-        f"{machine().partition(' Median')[0]} {options.rows} rows, a fifth of them validation, and {options.held} test rows; "
+        f"{machine().partition(' Median')[0]} {len(train)} rows, a fifth of them validation, and {len(test)} test rows; "
         f"{Path(options.model or DATA[options.data].model).name}; auto had {options.minutes:g} minutes of the processor.\n\n"
         f"{table(found)}\n\nauto: {found['auto']['sentence']} The search ended because {found['auto']['stopped']}."
     )
@@ -82,27 +99,33 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def draw(options: argparse.Namespace, place: Path) -> dict[str, Any]:
-    """Write the rows of a data set; returns the recipe without a method."""
+def draw(options: argparse.Namespace) -> tuple[Pairs, Pairs]:
+    """Rows to train on and to choose by, and test rows."""
     rows = DATA[options.data]
-    train, test = (_shuffled(ASSETS / "data" / name, rows.text) for name in (rows.train, rows.test))
-    for name, some in (("train", train[: options.rows]), ("test", test[-options.held :])):
+    train, test = (_shuffled(ASSETS / "data" / name, rows.column) for name in (rows.train, rows.test))
+    return train[: options.rows], test[-options.held :]
+
+
+def recipe_of(options: argparse.Namespace, train: Pairs, test: Pairs, place: Path) -> dict[str, Any]:
+    """Write the rows into a folder; returns the recipe without a method."""
+    rows = DATA[options.data]
+    for name, some in (("train", train), ("test", test)):
         with (place / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("text", "label"), *some])
+            csv.writer(file).writerows([(rows.column, "label"), *some])
+    files = {"train": str(place / "train.csv"), "test": str(place / "test.csv")}
     return {
         "model": options.model or rows.model,
-        "data": {
-            "files": {"train": str(place / "train.csv"), "test": str(place / "test.csv")},
-            "split": {"validation": 0.2},
-            "max_length": rows.max_length,
-        },
+        "data": {"files": files, "split": {"validation": 0.2}, **rows.data},
         "train": {"precision": "fp32"},
     }
 
 
-def _shuffled(file: Path, text: str) -> list[tuple[str, str]]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = [(row[text], row["label"]) for row in csv.DictReader(lines)]
+def _shuffled(place: Path, column: str) -> Pairs:
+    if place.is_dir():
+        rows = [(str(file), file.parent.name) for file in sorted(place.glob("*/*.jpg"))]
+    else:
+        with place.open(encoding="utf-8", newline="") as lines:
+            rows = [(row[column], row["label"]) for row in csv.DictReader(lines)]
     random.Random(0).shuffle(rows)
     return rows
 
@@ -153,7 +176,7 @@ def auto(recipe: dict[str, Any], output: Path, minutes: float) -> dict[str, Any]
 
 def table(found: Mapping[str, dict[str, Any]]) -> str:
     """A line a contender."""
-    best = max(METHODS, key=lambda name: found[name]["value"])
+    best = max(found.keys() - {"auto"}, key=lambda name: found[name]["value"])
     return "\n".join(
         [
             f"| | test F1 | 95 % interval | against {best} | validation F1 | s |",

@@ -89,13 +89,23 @@ def sentences() -> Callable[[int, int], list[tuple[str, str]]]:
     return make
 
 
+@pytest.fixture(scope="session")
+def write_reviews(sentences: Callable[[int, int], list[tuple[str, str]]]) -> Callable[..., Path]:
+    """`write_reviews(folder, rows, seed)`: a csv of such rows with the columns review and sentiment."""
+
+    def write(folder: Path, rows: int = 120, seed: int = 0) -> Path:
+        file = folder / "reviews.csv"
+        lines = [f"{text},{label}" for text, label in sentences(rows, seed)]
+        file.write_text("\n".join(["review,sentiment", *lines]) + "\n", encoding="utf-8")
+        return file
+
+    return write
+
+
 @pytest.fixture
-def reviews(tmp_path: Path, sentences: Callable[[int, int], list[tuple[str, str]]]) -> Path:
-    """A csv of 120 such rows with the columns review and sentiment."""
-    file = tmp_path / "reviews.csv"
-    lines = [f"{text},{label}" for text, label in sentences(120, 0)]
-    file.write_text("\n".join(["review,sentiment", *lines]) + "\n", encoding="utf-8")
-    return file
+def reviews(tmp_path: Path, write_reviews: Callable[..., Path]) -> Path:
+    """A csv of 120 such rows."""
+    return write_reviews(tmp_path)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 from luthier.auto import RECORD
 from luthier.commands import summarise
-from luthier.errors import RecipeError, RunError
+from luthier.errors import RunError
 from luthier.folder import RunFolder
 from luthier.recipe.reading import dump
 from luthier.recipe.schema import Recipe
-from luthier.search_commands import in_its_own_folder
+from luthier.search_commands import in_its_own_folder, refuse_no_time
 from luthier.settled import flat, may_change
 from luthier.show import Console, print_table
 
@@ -22,8 +22,7 @@ def auto_recipe(path: Path, overrides: Sequence[str], minutes: float, models: st
     """`luthier auto`."""
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise RunError("luthier auto runs without torchrun: it trains one trial after the other.")
-    if minutes <= 0:
-        raise RecipeError(f"--minutes is {minutes:g}; give a number above 0, such as --minutes 10.")
+    refuse_no_time(minutes)
     recipe = in_its_own_folder(path, overrides, "auto").model_copy(update={"search": None})
     from luthier.auto import candidates, finish, ledger, report
     from luthier.auto.clock import Clock

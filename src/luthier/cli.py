@@ -188,7 +188,7 @@ def tune(
         int | None, typer.Option("--trials", min=1, help="How many trials in all. Default: search.trials, else 20.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0, help="Begin no trial that would end later than this.")
+        float | None, typer.Option("--minutes", help="Begin no trial that would end later than this.")
     ] = None,
     storage: Annotated[
         str, typer.Option("--storage", help="Address of a database that machines share. Default: a file in the folder.")

@@ -36,6 +36,9 @@ from luthier.training.frozen import Freeze
 from luthier.training.job import Callback, Job, State
 from luthier.training.loop import fit
 
+FORCED = "luthier train --force trains all the same."
+"""Said where there is no room for a training; a search does not train what has none."""
+
 
 def train(
     recipe: str | Path | Mapping[str, Any] | Recipe,
@@ -106,8 +109,8 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
         return State()
     ready = get_ready(recipe, data, accelerator, console)
     if not force:
-        fitting.refuse(ready, accelerator)
-        disk.refuse(ready)
+        fitting.refuse(ready, accelerator, FORCED)
+        disk.refuse(ready, FORCED)
     if not restart:
         refuse_other_base(folder, ready.base.sha256)
     if accelerator.is_main_process:

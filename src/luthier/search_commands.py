@@ -8,7 +8,7 @@ from pathlib import Path
 
 from luthier import extras
 from luthier.commands import summarise
-from luthier.errors import RunError
+from luthier.errors import RecipeError, RunError
 from luthier.folder import RunFolder
 from luthier.recipe.reading import parse_file, read_search
 from luthier.recipe.schema import Recipe
@@ -21,6 +21,8 @@ def tune_recipe(
     """`luthier tune`."""
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise RunError("luthier tune runs without torchrun. To share the work start the same command several times.")
+    if minutes is not None:
+        refuse_no_time(minutes)
     recipe = in_its_own_folder(path, overrides, "tuned")
     extras.need("optuna", extra="search")
     from luthier.run import Run
@@ -41,6 +43,16 @@ def tune_recipe(
         summarise(Run(folder.path))
         print(found.sentence)
         print(f"Search: {folder.path}/tune.html; the best recipe is {folder.path}/best.yaml")
+
+
+def refuse_no_time(minutes: float) -> None:
+    """Stop a search that has no time for a single trial.
+
+    Raises:
+        RecipeError: the minutes are not above 0.
+    """
+    if minutes <= 0:
+        raise RecipeError(f"--minutes is {minutes:g}; give a number above 0, such as --minutes 10.")
 
 
 def in_its_own_folder(path: Path, overrides: Sequence[str], ending: str) -> Recipe:

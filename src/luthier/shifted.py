@@ -79,7 +79,7 @@ def look(data: Prepared, recipe: Recipe, base: Base, weights: int, console: Cons
         )
         return
     try:
-        sides = [_vectors(data, recipe, base, _some(data.tables[name], rows, recipe.seed), console) for name in SIDES]
+        sides = [_vectors(data, recipe, base, data.tables[name].some(rows, recipe.seed), console) for name in SIDES]
     except (ModelError, TrainError) as wrong:
         data.facts["shift"] = _unknown(str(wrong).rstrip("."))
         return
@@ -99,14 +99,6 @@ def _rows(data: Prepared, recipe: Recipe, weights: int) -> int:
     positions = max(1, min(length, TOKENS)) if data.facts["unit"] == "tokens" else PERCEIVED
     work = WORK if hardware.device(recipe.train.device).type == "cpu" else FASTER * WORK
     return min(ROWS, int(work / (weights * positions)))
-
-
-def _some(table: Table, rows: int, seed: int) -> Table:
-    """Rows of which no two are alike."""
-    firsts = table.firsts
-    if len(firsts) > rows:
-        firsts = np.sort(np.random.default_rng(seed).choice(firsts, rows, replace=False))
-    return table.pick(firsts)
 
 
 def _vectors(data: Prepared, recipe: Recipe, base: Base, table: Table, console: Console) -> np.ndarray:

@@ -75,7 +75,7 @@ def test_train_stops_before_it_writes(
     assert done.code == 2
     assert "This training writes about" in done.err
     assert f"and the disk of {tmp_path / 'run'} has 1.0 kB for it. Free some space" in done.err
-    assert "--force trains all the same." in done.err
+    assert ". luthier train --force trains all the same." in done.err
     assert not (tmp_path / "run" / "recipe.yaml").exists()
 
 

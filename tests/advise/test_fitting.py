@@ -94,7 +94,7 @@ def test_train_stops_before_it_writes(
         return
     assert done.code == 2
     assert "This training takes about" in done.err
-    assert "--force trains all the same." in done.err
+    assert "luthier train --force trains all the same." in done.err
     assert not (tmp_path / "run" / "recipe.yaml").exists()
 
 

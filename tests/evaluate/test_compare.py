@@ -27,6 +27,8 @@ def test_validation_rows_choose_and_test_rows_do_not():
     good_test = contender("flatterer", GROUND, (range(2), range(30)))
     good_validation = contender("worker", GROUND, (range(60), range(5)))
     facts = gather(GROUND, [good_test, good_validation])
+    assert facts["title"] == "2 models compared on 200 test rows"
+    assert gather(GROUND, [good_test])["title"] == "1 model compared on 200 test rows"
     assert (facts["chosen"], facts["reference"]) == ("worker", "worker")
     assert facts["verdict"].startswith(
         "Take worker, the best by Accuracy on the 100 validation rows (0.950); no test row had a say in it. On the 200 test rows it "

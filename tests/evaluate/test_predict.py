@@ -22,14 +22,13 @@ from small_jobs import job_of, recipe_for
 
 
 @pytest.fixture(scope="module")
-def made(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory, sentences: Any) -> Any:
+def made(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory, write_reviews: Any) -> Any:
     place = tmp_path_factory.mktemp("predict")
-    file = place / "reviews.csv"
-    file.write_text(
-        "review,sentiment\n" + "".join(f"{text},{label}\n" for text, label in sentences(120, 0)), encoding="utf-8"
-    )
     recipe = recipe_for(
-        tiny_bert, file, place / "run", task={"name": "classify", "weights": {"negative": 0.5, "positive": 2.0}}
+        tiny_bert,
+        write_reviews(place),
+        place / "run",
+        task={"name": "classify", "weights": {"negative": 0.5, "positive": 2.0}},
     )
     return job_of(recipe)
 

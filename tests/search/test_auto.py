@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from autos import QUIET, recipe_of, runner_of, searched
+from autos import QUIET, recipe_of, runner_of, score, searched
 from searches import events
 
 import luthier as public
@@ -41,20 +41,15 @@ def _halved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory, sentences: Any) -> Path:
-    file = tmp_path_factory.mktemp("rows") / "reviews.csv"
-    lines = [f"{text},{label}" for text, label in sentences(200, 0)]
-    file.write_text("\n".join(["review,sentiment", *lines]) + "\n", encoding="utf-8")
-    return file
+def rows(tmp_path_factory: pytest.TempPathFactory, write_reviews: Any) -> Path:
+    return write_reviews(tmp_path_factory.mktemp("rows"), 200)
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, sentences: Any) -> Path:
+def planted(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, write_reviews: Any) -> Path:
     """The tiny model after it has learned such rows: a better base than the random one."""
     place = tmp_path_factory.mktemp("planted")
-    lines = [f"{text},{label}" for text, label in sentences(400, 1)]
-    (place / "others.csv").write_text("\n".join(["review,sentiment", *lines]) + "\n", encoding="utf-8")
-    recipe = recipe_of(tiny_bert, place / "others.csv", place / "run")
+    recipe = recipe_of(tiny_bert, write_reviews(place, 400, 1), place / "run")
     train(recipe, "train.epochs=8", "train.lr=3e-3")
     return place / "run"
 
@@ -334,6 +329,43 @@ def test_what_takes_too_long_or_too_much_is_left_out(begun: Race, monkeypatch: A
     begun._leave_out(large, 1, 1 / 3)
     assert long.out.startswith("no time: about 5555.6 min to its first score, and ")
     assert large.out == "no memory: This training takes about 9 GB."
+
+
+def test_the_recipe_as_it_stands_goes_on_while_there_is_time(begun: Race, monkeypatch: Any) -> None:
+    begun._enter(1, [as_it_stands(begun.recipe, begun.own)])
+    one, left = begun.ledger.trials[0], [0.0, 1.0, 0.0]
+    monkeypatch.setattr(Runner, "left", lambda *given: left.pop(0))
+    begun._leave_out(one, 1, 1 / 3)
+    assert one.out == "", "it is begun in any case, so that there is something to compare with"
+    one.scores.append(score(1, 0.5))
+    begun._leave_out(one, 2, 1.0)
+    assert one.out == ""
+    begun._leave_out(one, 2, 1.0)
+    assert one.out == "no time to go on: it counts as it stands after step 10 of 30"
+
+
+def test_what_is_out_by_its_place_is_called_back_while_there_is_time(begun: Race, monkeypatch: Any) -> None:
+    """Two of five go on and the recipe as it stands; of the other two the better is called back, and no time is left for the worse."""
+    values = {"head": 0.9, "lora": 0.8, "adapter": 0.7, "top": 0.6, "full": 0.5}
+    gone: list[tuple[str, int]] = []
+
+    def go(self: Runner, one: Any, rung: int, share: float) -> None:
+        gone.append((one.method, rung))
+        whole = share == 1
+        found = score(rung, values[one.method], whole, step=30 if whole else 10, width=len(gone))
+        one.scores.append(found)
+
+    monkeypatch.setattr(Runner, "go", go)
+    monkeypatch.setattr(Runner, "foresee", lambda *given, **keys: None)
+    monkeypatch.setattr(Runner, "left", lambda *given: 19.0 if ("adapter", 2) in gone else 21.0)
+    begun.ledger.shares = [1 / 3, 1.0]
+    given = candidates.as_it_stands(begun.recipe, begun.own)
+    others = candidates.first(begun.recipe, begun.own, [begun.own], ("top", "adapter", "head", "lora"))
+    begun._wave(1, [given, *others])
+    assert gone[5:] == [("head", 2), ("lora", 2), ("full", 2), ("adapter", 2)]
+    assert {one.method: one.out for one in begun.ledger.trials if one.out} == {
+        "top": "0.6000 is place 4 of 5: the best 2 went on"
+    }
 
 
 @pytest.mark.parametrize(

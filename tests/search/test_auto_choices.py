@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from autos import ledger_of, score, trial
 
-from luthier import suggested_model
+from luthier import hardware, suggested_model
 from luthier.auto import candidates, halving, probing
 from luthier.auto.clock import Clock, said
 from luthier.auto.gain import Gain, Scale
@@ -198,7 +199,7 @@ def test_how_long_the_rest_takes() -> None:
     assert trial(1).model_copy(update={"scores": [early]}).at(2) == early, "a training that stopped early is at its end"
 
 
-THIRTY: Any = SimpleNamespace(steps=lambda state: 30)
+THIRTY: Any = SimpleNamespace(steps=lambda state: 30, device=torch.device("cpu"))
 """A job of thirty steps."""
 
 
@@ -228,13 +229,24 @@ def test_a_leg_ends_in_the_step_in_which_the_time_runs_out() -> None:
     assert state.stopped == "ended by luthier auto after step 4 of 30: the time was over"
 
 
-def test_a_leg_is_given_up_where_its_first_steps_say_that_it_is_too_long() -> None:
-    seconds = iter(range(100, 0, -10))
-    leg = Leg(1.0, lambda: next(seconds), whole=True)
+@pytest.mark.parametrize(("minutes", "steps", "needed"), [(10, 5, 250.0), (11, 30, 0.0)])
+def test_a_leg_is_given_up_where_its_first_steps_say_that_it_is_too_long(
+    minutes: int, steps: int, needed: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first step takes 60 seconds of the processor, each other one 10; for the first five the processor has other work, too."""
+    spent = {"clock": 0.0, "processor": 0.0}
+    clocks = SimpleNamespace(perf_counter=lambda: spent["clock"], process_time=lambda: spent["processor"])
+    monkeypatch.setattr(hardware, "time", clocks)
+
+    def left() -> float:
+        own = 10 if spent["clock"] else 60
+        spent["processor"] += own
+        spent["clock"] += 4 * own if spent["processor"] <= 100 else own
+        return 60 * minutes - spent["clock"]
+
+    leg = Leg(1.0, left, whole=True)
     state = walk(leg, State())
-    assert (state.step, leg.needed) == (5, 250.0), "25 more steps of ten seconds, and 60 seconds are left"
-    enough = iter(range(1000, 0, -10))
-    assert walk(Leg(1.0, lambda: next(enough), whole=True), State()).step == 30
+    assert (state.step, leg.needed) == (steps, needed)
 
 
 def test_what_stops_a_training_for_another_reason_stays() -> None:

@@ -14,6 +14,7 @@ from searches import RATES, events, recipe_of, search_of, tried
 from sklearn.metrics import f1_score
 
 import luthier as public
+from luthier.advise import fitting
 from luthier.errors import RecipeError, RunError
 from luthier.evaluate.bootstrap import draw
 from luthier.pipeline import train
@@ -24,11 +25,8 @@ from luthier.training.frozen import _Lower
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory, sentences: Any) -> Path:
-    file = tmp_path_factory.mktemp("rows") / "reviews.csv"
-    lines = [f"{text},{label}" for text, label in sentences(240, 0)]
-    file.write_text("\n".join(["review,sentiment", *lines]) + "\n", encoding="utf-8")
-    return file
+def rows(tmp_path_factory: pytest.TempPathFactory, write_reviews: Any) -> Path:
+    return write_reviews(tmp_path_factory.mktemp("rows"), 240)
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +244,14 @@ def test_memory_that_runs_out_is_a_failed_trial(rows: Path, tiny_bert: Path, tmp
     assert len(search.trials.all()) == 5
 
 
+def test_what_has_no_room_is_a_failed_trial(rows: Path, tiny_bert: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(fitting.hardware, "available_memory", lambda: 1000)
+    search = search_of(recipe_of(tiny_bert, rows, tmp_path / "run"), 1)
+    reason = search.trials.all()[0].user_attrs["reason"]
+    assert reason.startswith("This training takes about ")
+    assert "--force" not in reason, "a search has no such option"
+
+
 def test_an_unknown_error_is_not_swallowed(rows: Path, tiny_bert: Path, tmp_path: Path, monkeypatch) -> None:
     def broken(*given: Any) -> None:
         raise RuntimeError("a mistake of ours")
@@ -303,6 +309,13 @@ def test_optuna_is_optional(rows: Path, tiny_bert: Path, tmp_path: Path, luthier
     said = luthier("tune", tmp_path / "recipe.yaml")
     assert said.code == 2
     assert "pip install 'luthier[search]'" in said.err
+
+
+def test_no_minutes(rows: Path, tiny_bert: Path, tmp_path: Path, luthier: Any) -> None:
+    (tmp_path / "recipe.yaml").write_text(dump(recipe_of(tiny_bert, rows, tmp_path / "run")), encoding="utf-8")
+    said = luthier("tune", tmp_path / "recipe.yaml", "--minutes", "0")
+    assert (said.code, said.err) == (2, "error: --minutes is 0; give a number above 0, such as --minutes 10.\n")
+    assert not (tmp_path / "run").exists()
 
 
 def test_minutes() -> None:

@@ -45,13 +45,10 @@ def torchrun(recipe: Path, output: Path, *options: str) -> subprocess.CompletedP
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, still_bert: Path, sentences: Any) -> tuple[Path, Path, str]:
+def runs(tmp_path_factory: pytest.TempPathFactory, still_bert: Path, write_reviews: Any) -> tuple[Path, Path, str]:
     """The run folders of one and of two processes, and what the two printed; the caches are filled by the two."""
     place = tmp_path_factory.mktemp("processes")
-    data = place / "reviews.csv"
-    data.write_text(
-        "review,sentiment\n" + "".join(f"{text},{label}\n" for text, label in sentences(120, 5)), encoding="utf-8"
-    )
+    data = write_reviews(place, 120, 5)
     recipe = write_recipe(recipe_for(still_bert, data, place / "one", SETTINGS, stages=STAGES), place / "recipe.yaml")
     both = torchrun(recipe, place / "two")
     assert both.returncode == 0, both.stderr

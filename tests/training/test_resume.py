@@ -67,11 +67,8 @@ def killed(text: str, nth: int = 1) -> tuple[Moment, int]:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, sentences: Callable[[int, int], list[tuple[str, str]]]) -> Path:
-    file = tmp_path_factory.mktemp("data") / "reviews.csv"
-    lines = [f"{text},{label}" for text, label in sentences(120, 0)]
-    file.write_text("\n".join(["review,sentiment", *lines]) + "\n", encoding="utf-8")
-    return file
+def data(tmp_path_factory: pytest.TempPathFactory, write_reviews: Callable[..., Path]) -> Path:
+    return write_reviews(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -46,8 +46,12 @@ def lacking(needed: int, folder: Path) -> str:
     )
 
 
-def refuse(ready: Ready) -> None:
+def refuse(ready: Ready, otherwise: str) -> None:
     """Stop a training whose checkpoints will find no room, before it has written anything.
+
+    Args:
+        ready: data and model.
+        otherwise: what else the command can do.
 
     Raises:
         DiskFullError: with what it writes and what there is.
@@ -56,4 +60,4 @@ def refuse(ready: Ready) -> None:
     moments = 2 * sum(one.numel() * one.element_size() for one in trained)
     told = lacking(written(ready, moments), Path(ready.recipe.output))
     if told:
-        raise DiskFullError(f"{told} --force trains all the same.")
+        raise DiskFullError(f"{told} {otherwise}")

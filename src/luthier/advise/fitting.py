@@ -66,12 +66,13 @@ class Need:
         return min(self.largest, int((room - self.fixed) / max(self.position, 1e-9)))
 
 
-def refuse(ready: Ready, accelerator: Accelerator) -> None:
+def refuse(ready: Ready, accelerator: Accelerator, otherwise: str = "") -> None:
     """Stop a training that will not fit, before it has written anything.
 
     Args:
         ready: data and model, before the first step.
         accelerator: of the training; several processes are let pass.
+        otherwise: what else the command can do.
 
     Raises:
         TrainError: with what it takes, what there is, and the nearest settings that fit.
@@ -83,7 +84,7 @@ def refuse(ready: Ready, accelerator: Accelerator) -> None:
         return
     told = verdict(ready, machine, accelerator)
     if told:
-        raise TrainError(f"{told} --force trains all the same.")
+        raise TrainError(f"{told} {otherwise}".rstrip())
 
 
 def verdict(ready: Ready, machine: Machine, accelerator: Accelerator) -> str:

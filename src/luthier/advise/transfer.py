@@ -31,7 +31,7 @@ from luthier.show import Console
 from luthier.tasks import Target
 
 ROWS = 1_000
-"""Most training rows that are read."""
+"""Most training rows that are read; rung 0 of `luthier auto` reads the same, and finds their vectors."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +127,8 @@ def sample(data: Prepared, recipe: Recipe) -> Sample:
             f"--models compares what models make of a whole row, and task {recipe.task.name} does not answer with classes or numbers for "
             "one. Compare trainings instead: luthier compare."
         )
-    table = data.tables["train"]
-    firsts = table.firsts
-    if len(firsts) > ROWS:
-        firsts = np.sort(np.random.default_rng(recipe.seed).choice(firsts, ROWS, replace=False))
-    picked = table.pick(firsts)
-    enough(picked.labels, np.arange(len(firsts)))
+    picked = data.tables["train"].some(ROWS, recipe.seed)
+    enough(picked.labels, np.arange(len(picked.labels)))
     return Sample(data, picked, TRUTHS[recipe.task.labels](data.target.encode(picked.labels)), recipe)
 
 

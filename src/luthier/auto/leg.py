@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil
 
+from luthier.hardware import Watch
 from luthier.training.job import Callback, Job, State, Step
 
 PAUSED = "ended by luthier auto"
@@ -17,7 +18,7 @@ class Leg(Callback):
     Args:
         share: of all its steps that are to be done, above 0 to 1.
         left: tells how many seconds there are; the step in which they run out is the last.
-        whole: whether to stop after a few steps where these say that the time is too short for the leg.
+        whole: whether to stop after a few steps where these say that the time is too short for the leg, even on a quiet machine.
     """
 
     TIMED = 4
@@ -31,19 +32,19 @@ class Leg(Callback):
         """Whether the clock has stopped it."""
         self.needed = 0.0
         """Seconds that the rest of the leg would take, where that is more than there are."""
-        self._first = (0, 0.0)
+        self._first = 0
 
     def start(self, job: Job, state: State) -> None:
         """Go on from an earlier pause, unless this leg is done already."""
         if state.stopped.startswith(PAUSED) and state.step < self._end(job, state):
             state.stopped = ""
-        self._first = (state.step + 1, 0.0)
+        self._first = state.step + 1
 
     def after_step(self, job: Job, state: State, step: Step) -> None:
         """Stop where the leg or the time ends; before the last step of all."""
         left = self.left()
-        if state.step == self._first[0]:
-            self._first = (state.step, left)
+        if state.step == self._first:
+            self._watch = Watch(job.device)
         if state.stopped or state.step >= job.steps(state):
             return
         done = state.step >= self._end(job, state)
@@ -55,10 +56,9 @@ class Leg(Callback):
 
     def _late(self, job: Job, state: State, left: float) -> bool:
         """Whether the first steps say that the leg takes longer than there is time."""
-        first, then = self._first
-        if state.step - first != self.TIMED:
+        if state.step - self._first != self.TIMED:
             return False
-        needed = (then - left) / self.TIMED * (self._end(job, state) - state.step)
+        needed = self._watch.seconds / self.TIMED * (self._end(job, state) - state.step)
         self.needed = needed if needed > left else 0.0
         return self.needed > 0
 

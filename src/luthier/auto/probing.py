@@ -7,20 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from luthier.advise.linear_probe import probe
+from luthier.advise.transfer import ROWS
 from luthier.auto.gain import Scale
 from luthier.auto.ledger import Probed, kept, short
 from luthier.build import Met
-from luthier.data.table import Table
 from luthier.embed import embed
 from luthier.errors import DataError, ModelError, TrainError
 from luthier.recipe.schema import Recipe
 from luthier.show import Console
 
-ROWS = 2000
-"""Training rows that are looked at, at most: enough for an interval of two points of F1."""
 MOST = 3
 """Base models that go on, at most, beside the recipe's own."""
 
@@ -40,7 +36,7 @@ def probed(met: Met, recipe: Recipe, own: bool, left: Callable[[], float], conso
         console: to show progress.
     """
     found = Probed(model=met.base.name, own=own)
-    table = _some(met.data.tables["train"], recipe.seed)
+    table = met.data.tables["train"].some(ROWS, recipe.seed)
 
     def advance(rows: int) -> None:
         shown(rows)
@@ -76,11 +72,3 @@ def choose(probes: list[Probed], scale: Scale) -> list[Probed]:
             one.out = f"not among the best {MOST}"
     others = [one for one in probes if one.value is None and not one.out]
     return [one for one in known if not one.out] + others
-
-
-def _some(table: Table, seed: int) -> Table:
-    """Rows of which no two are alike, drawn where there are many."""
-    firsts = table.firsts
-    if len(firsts) > ROWS:
-        firsts = np.sort(np.random.default_rng(seed).choice(firsts, ROWS, replace=False))
-    return table.pick(firsts)

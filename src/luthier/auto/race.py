@@ -177,11 +177,11 @@ class Race:
                 self.console.say(f"  called back, as time is left: {self._line(one)}")
 
     def _leave_out(self, one: Trial, rung: int, share: float) -> None:
-        """Say so where it is not worth beginning: no memory, no time, or no hope; of the recipe as it stands only memory."""
+        """Say so where it is not worth beginning: no memory, no time, or no hope; the recipe as it stands goes on while there is time."""
         left, score = self.runner.left(one), one.last
         if rung == 1 and left > 0:
             self.runner.foresee(one)
-        if one.out or one.given:
+        if one.out or (one.given and (score is None or left > 0)):
             return
         if score is None:
             needed = share * (one.forecast or 0.0)

@@ -38,6 +38,13 @@ class Table:
             *(one[indices] if len(one) else one for one in (self.same, self.alike)),
         )
 
+    def some(self, most: int, seed: int) -> Table:
+        """Rows of which no two are alike, in their order: all of them, or as many as `most`, drawn by the seed."""
+        firsts = self.firsts
+        if len(firsts) > most:
+            firsts = np.sort(np.random.default_rng(seed).choice(firsts, most, replace=False))
+        return self.pick(firsts)
+
     def relabel(self, changed: Mapping[int, Any]) -> Table:
         """Other labels for some rows, by their places."""
         return replace(self, labels=[changed.get(place, label) for place, label in enumerate(self.labels)])

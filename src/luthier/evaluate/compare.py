@@ -59,7 +59,7 @@ def gather(ground: Ground, contenders: Sequence[Contender], notes: Sequence[str]
 def title(facts: Facts) -> str:
     """What is compared, in a line."""
     runs = sum(one["trained"] for one in facts["contenders"])
-    return f"{runs} models compared on {facts['rows']:,} {facts['split']} rows"
+    return f"{runs} model{'' if runs == 1 else 's'} compared on {facts['rows']:,} {facts['split']} rows"
 
 
 def verdict(facts: Facts) -> str:

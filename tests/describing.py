@@ -98,7 +98,7 @@ def encoder_decoder(folder: Path) -> Path:
     torch.manual_seed(0)
     words = tokenizer()
     decoder = GPT2Config(
-        n_embd=32, n_layer=2, n_head=2, n_positions=32, vocab_size=len(words), bos_token_id=2, eos_token_id=3
+        n_embd=24, n_layer=2, n_head=2, n_positions=32, vocab_size=len(words), bos_token_id=2, eos_token_id=3
     )
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(tiny_models.SEEING["vit"](), decoder)
     config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = 2, 0, 3

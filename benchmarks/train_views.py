@@ -17,9 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import luthier
 from page import write
 from train_text import machine
+
+import luthier
 
 HERE = Path(__file__).parent
 VIEWS = 3

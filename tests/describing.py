@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    BlipConfig,
+    GitConfig,
     GPT2Config,
     LlamaConfig,
     PreTrainedTokenizerFast,
@@ -98,11 +103,36 @@ def encoder_decoder(folder: Path) -> Path:
     torch.manual_seed(0)
     words = tokenizer()
     decoder = GPT2Config(
-        n_embd=32, n_layer=2, n_head=2, n_positions=32, vocab_size=len(words), bos_token_id=2, eos_token_id=3
+        n_embd=24, n_layer=2, n_head=2, n_positions=32, vocab_size=len(words), bos_token_id=2, eos_token_id=3
     )
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(tiny_models.SEEING["vit"](), decoder)
     config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = 2, 0, 3
     VisionEncoderDecoderModel(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    perceiving.PROCESSORS["vit"]().save_pretrained(folder)
+    return folder
+
+
+def _blip(words: int) -> BlipConfig:
+    text = {**WIDTHS, "vocab_size": words, "encoder_hidden_size": 32, "bos_token_id": 2, "sep_token_id": 3}
+    seeing = {**WIDTHS, "image_size": SIDE, "patch_size": 8}
+    return BlipConfig(text_config=text, vision_config=seeing, projection_dim=16)
+
+
+def _git(words: int) -> GitConfig:
+    seeing = {**WIDTHS, "image_size": SIDE, "patch_size": 8}
+    return GitConfig(**WIDTHS, vision_config=seeing, vocab_size=words, max_position_embeddings=32)
+
+
+BUILT_OTHERWISE: Mapping[str, Callable[[int], Any]] = {"blip": _blip, "git": _git}
+"""Configurations of networks that see and write, and have no encoder and decoder as transformers means it."""
+
+
+def built_otherwise(family: str, folder: Path) -> Path:
+    """A tiny network of `BUILT_OTHERWISE`, as a hub's folder."""
+    torch.manual_seed(0)
+    words = tokenizer()
+    AutoModelForImageTextToText.from_config(BUILT_OTHERWISE[family](len(words))).save_pretrained(folder)
     words.save_pretrained(folder)
     perceiving.PROCESSORS["vit"]().save_pretrained(folder)
     return folder

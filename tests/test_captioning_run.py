@@ -215,6 +215,23 @@ def test_what_does_not_fit_is_refused(shelf: dict[str, Any], change: dict[str, A
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("family", describing.BUILT_OTHERWISE)
+def test_networks_that_are_built_otherwise_are_refused(shelf: dict[str, Any], tmp_path: Path, family: str) -> None:
+    model = describing.built_otherwise(family, tmp_path / family)
+    with pytest.raises(ModelError, match=rf"such as a VisionEncoderDecoderModel; {family} is none\.$"):
+        train(shelf, family, model=str(model))
+
+
+def test_a_question_beside_each_image_is_refused(shelf: dict[str, Any]) -> None:
+    """Rows of an image and a question, with an answer in free words."""
+    with pytest.raises(DataError) as refused:
+        train(shelf, "asked", {"image": "photo", "text": "blind", "label": "caption"})
+    assert str(refused.value) == (
+        "Task generate reads an image or a text, and data.columns names both. Leave out image or text; or, where the same few answers "
+        "stand in many rows, take task: classify."
+    )
+
+
 def test_a_network_that_does_not_say_how_texts_begin_is_refused(shelf: dict[str, Any], tmp_path: Path) -> None:
     folder = describing.encoder_decoder(tmp_path / "silent")
     config = json.loads((folder / "config.json").read_text())

@@ -131,12 +131,12 @@ WORDLESS = "learned tokens need a model that reads tokens, and this one has no w
 UNFIT: Mapping[str, tuple[Any, str]] = {
     "prompt": ("prompt", WORDLESS),
     "ptuning": ("ptuning", WORDLESS),
-    "prefix": ("prefix", "method prefix needs attentions, and this model has none"),
+    "prefix": ("prefix", "method prefix needs attention modules in an nn.ModuleList, which this"),
     "cloze": (
         {"name": "cloze", "pattern": "{text} {mask}"},
         "method cloze needs an encoder or a decoder that predicts words",
     ),
-    "lora": ("lora", "method lora needs linears, and this model has none"),
+    "lora": ("lora", "method lora needs linear layers in an nn.ModuleList, which this"),
 }
 
 

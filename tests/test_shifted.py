@@ -15,6 +15,7 @@ import soundfile
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 import captioned
+import describing
 import perceiving
 import tiny_models
 from luthier import shifted
@@ -103,6 +104,21 @@ def test_media(medium: str, planted: bool, said: Callable[..., str], tmp_path: P
         change(test)
     network = perceiving.network(family, tmp_path / "model")
     sentence = said(network, {"train": str(train), "test": str(test)}, method="head")
+    assert re.match(FOUND if planted else NONE, sentence), sentence
+
+
+@pytest.mark.parametrize("make", [describing.networks, describing.encoder_decoder])
+@pytest.mark.parametrize("planted", [False, True])
+def test_captions_are_looked_at_by_their_images(
+    make: Callable[[Path], Any], planted: bool, said: Callable[..., str], tmp_path: Path
+) -> None:
+    train, test = describing.captions(tmp_path / "one", 90), describing.captions(tmp_path / "other", 45, 1)
+    if planted:
+        darker(test.parent)
+    model = make(tmp_path / "model")
+    columns = {"image": "photo", "label": "caption"}
+    files, task = {"train": str(train), "test": str(test)}, {"name": "generate", "max_new_tokens": 6}
+    sentence = said(model, files, data={"columns": columns, "similarity": None}, task=task, method="full")
     assert re.match(FOUND if planted else NONE, sentence), sentence
 
 

@@ -28,12 +28,14 @@ from luthier.increment import open_below
 from luthier.inputs import Asked, entrance
 from luthier.methods import Context
 from luthier.modalities import Modality, Writing
+from luthier.modalities.perceived import Perceived
 from luthier.models.anatomy import base_of
 from luthier.models.open import Base, architecture
 from luthier.models.pooling import mean
 from luthier.models.quick import quicken
 from luthier.objectives import inputs_of
 from luthier.tasks import Target
+from luthier.tasks.written import Written
 from luthier.training import keeping
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
 
@@ -71,8 +73,10 @@ def embed(
     asked = Asked(base, limit=max_length)
     if target is not None:
         asked = replace(asked, wording=target.wording, languages=target.languages)
-    opening = entrance(found.medium, asked)
+    opening = entrance(_medium(found, target), asked)
     config, modality = architecture(base, opening.context.head), opening.modality
+    if isinstance(modality, Perceived):
+        modality = modality.perceived
     content = fingerprint.of_dataset(table.select_columns([found.compared]))
     width = _width(config)
     key, sizes = _key(base, config, modality, content), [(len(table) * width, torch.float32)]
@@ -87,6 +91,11 @@ def embed(
     vectors = kept[0].view(len(table), width).numpy()
     vectors.setflags(write=False)
     return vectors
+
+
+def _medium(found: Found, target: Target | None) -> str:
+    """What rows are to their network: one that writes of images or recordings may be able to do nothing else with them."""
+    return target.reads or found.medium if isinstance(target, Written) else found.medium
 
 
 def _open(base: Base, context: Context) -> nn.Module:
@@ -171,6 +180,8 @@ def _by_rows(means: Tensor, sequences: Sequences) -> Tensor:
 
 WIDTHS = ("hidden_size", "hidden_dim", "hidden_sizes")
 """What configurations call the width of what a network puts out; of several the last is meant."""
+ENCODERS = ("encoder", "image_config")
+"""What configurations of two networks call that of the encoder, which `_open` opens."""
 
 
 def _width(config: Any) -> int:
@@ -179,7 +190,8 @@ def _width(config: Any) -> int:
     Raises:
         ModelError: the configuration does not say it.
     """
-    said = config.get_text_config()
+    apart = (getattr(config, name, None) for name in ENCODERS)
+    said = next((one for one in apart if one is not None), config.get_text_config())
     for name in WIDTHS:
         width = getattr(said, said.attribute_map.get(name, name), None)
         if width is not None:

@@ -11,7 +11,7 @@ from torch import nn
 import tiny_models
 from luthier.errors import RecipeError
 from luthier.methods import METHODS, Context
-from luthier.training.stages import apply_methods
+from luthier.training.stages import NEEDED, apply_methods
 
 
 def refused() -> list[Any]:
@@ -42,7 +42,9 @@ def test_the_page_has_every_cell() -> None:
 @pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].needs])
 def test_a_need_that_is_not_met_is_refused(method: str) -> None:
     recipe = recipe_of(settings(method))
-    missing = " and ".join(sorted(METHODS[method].needs))
+    missing = " and ".join(NEEDED[name] for name in sorted(METHODS[method].needs))
     with pytest.raises(RecipeError) as unmet:
         apply_methods(nn.Sequential(nn.Flatten(), nn.ReLU()), (), recipe, Context())
-    assert str(unmet.value) == f"method {method} needs {missing}, and this model has none. Use full, head or pattern."
+    assert str(unmet.value) == (
+        f"method {method} needs {missing}, which this model does not have. Use full, head or pattern: any network takes these."
+    )

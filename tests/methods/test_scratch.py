@@ -13,11 +13,16 @@ from transformers import (
     EfficientNetForImageClassification,
 )
 
+import own_networks
 import tiny_models
 from luthier.errors import RecipeError
 from luthier.methods import Context
 from luthier.methods.scratch import Scratch
 from luthier.models.anatomy import Anatomy
+from luthier.models.find import find
+from luthier.models.open import open_model
+from luthier.networks import NETWORKS as OWN
+from luthier.networks import Named
 
 NONE = Anatomy((), (), (), (), (), ())
 
@@ -69,6 +74,23 @@ def test_a_signal_gets_through_an_efficientnet() -> None:
     assert model.train()(pixel_values=rows).logits.std() < 1e-12
     drawn = redrawn(model, seed=0)
     assert drawn(pixel_values=rows).logits.std(dim=0).min() > 1e-3
+
+
+def test_a_factory_draws_its_own_batch_norm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a residual branch that begins closed (Goyal et al. 2017, section 5.1)."""
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    beside = own_networks.beside(tmp_path / "recipes")
+    closed = "self.norm = nn.BatchNorm2d(width)\n        nn.init.zeros_(self.norm.weight)"
+    (beside / "images.py").write_text(own_networks.IMAGES.replace("self.norm = nn.BatchNorm2d(width)", closed))
+    described = Named(OWN).build(own_networks.described(beside, "images:cnn"))
+    model = open_model(find(described), {}, None, "image").model.train()
+    with torch.no_grad():
+        for one in model.parameters():
+            one.add_(1)
+    model(torch.rand(4, 3, 16, 16))
+    norms = [one for one in redrawn(model, seed=0).modules() if isinstance(one, nn.BatchNorm2d)]
+    assert [one.weight.abs().sum().item() for one in norms] == [0, 0]
+    assert [one.running_mean.abs().sum().item() for one in norms] == [0, 0]
 
 
 def test_everything_trains_and_nothing_new_is_put_in() -> None:

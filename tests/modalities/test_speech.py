@@ -48,7 +48,7 @@ def test_loss_is_that_of_transformers_with_padded_batches(folder: Path, rows: li
     modality, network = opened(folder)
     rows = [*rows, (rows[0][0], "good")]
     batch = modality.collate(modality.encode(rows).columns) | {"target": torch.zeros(len(rows))}
-    extractor, tokenizer = modality.audio.extractor, modality.tokenizer
+    extractor, tokenizer = modality.perceived.extractor, modality.tokenizer
     sounds = [MEDIA["audio"].open(file).at(extractor.sampling_rate).samples for file, _ in rows]
     features = extractor(sounds, sampling_rate=extractor.sampling_rate, return_tensors="pt")["input_features"]
     labels = tokenizer([text for _, text in rows], return_tensors="pt", padding=True)["input_ids"][:, 1:]

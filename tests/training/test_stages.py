@@ -286,5 +286,7 @@ def test_gradual_where_it_cannot_be(epochs: int, lacking: str, still_bert: Path)
 
 def test_a_method_whose_needs_are_not_met() -> None:
     recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "stages": [{"method": "full"}, {"method": LORA}]})
-    with pytest.raises(RecipeError, match=r"^method lora needs linears, and this model has none\."):
+    with pytest.raises(
+        RecipeError, match=r"^method lora needs linear layers in an nn\.ModuleList, which this model does not have\."
+    ):
         apply_methods(nn.Sequential(nn.ReLU()), (), recipe, Context())

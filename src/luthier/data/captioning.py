@@ -40,9 +40,14 @@ def _captions(dataset: datasets.Dataset, given: Columns, image: str) -> Found:
         DataError: it is not clear which holds the captions, or there is a text that is to be read too.
     """
     if given.text is not None:
+        both = "Task generate reads an image or a text, and data.columns names both."
+        if given.label is not None:
+            raise DataError(
+                f"{both} Leave out image or text; or, where the same few answers stand in many rows, take task: classify."
+            )
         raise DataError(
-            f"Task generate reads an image or a text, and data.columns names both. Where {given.text!r} holds what is to be written of the "
-            f"image, say so:\ndata:\n  columns: {{image: {image}, label: {given.text}}}"
+            f"{both} Where {given.text!r} holds what is to be written of the image, say so:\ndata:\n  columns: {{image: {image}, label: "
+            f"{given.text}}}"
         )
     if isinstance(given.label, list):
         raise DataError("data.columns.label: a caption stands in one column; got a list.")

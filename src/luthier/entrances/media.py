@@ -90,7 +90,7 @@ def captions(asked: Asked) -> Entrance:
             "fills it up. Set decoder_start_token_id and pad_token_id there."
         )
     image, room = Image(open_processor(asked.base, "image")), None if asked.saved else positions(config)
-    modality = Captioning(image, tokenizer, room, config.decoder_start_token_id, whole(asked.limit))
+    modality = Captioning(image, tokenizer, room, config.decoder_start_token_id, max_length=whole(asked.limit))
     return Entrance(replace(context, tokenizer=tokenizer), modality)
 
 

@@ -41,6 +41,8 @@ class Scratch(Method):
 def _draw(model: nn.Module) -> None:
     from transformers import PreTrainedModel
 
+    from luthier.models.made import MadeNetwork
+
     if not isinstance(model, PreTrainedModel):
         _reset(model)
         return
@@ -50,7 +52,8 @@ def _draw(model: nn.Module) -> None:
     for name, one in model.state_dict().items():
         if name in fresh:  # not what other methods have inserted
             one.copy_(fresh[name])
-    _open_batch_norms(model)
+    if not isinstance(whole, MadeNetwork):  # a factory draws as its author means it
+        _open_batch_norms(model)
 
 
 def _open_batch_norms(model: nn.Module) -> None:

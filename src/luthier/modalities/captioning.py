@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from luthier.modalities import Encoded
 from luthier.modalities.image import Image
@@ -16,30 +15,12 @@ from luthier.objectives.next_token import LABELS
 
 
 class Captioning(Perceived):
-    """Rows of an image and its caption; a length counts tokens of the caption and patches of the image.
-
-    Args:
-        image: how images are read.
-        tokenizer: of captions, with an end of sequence and a padding token.
-        positions: tokens that the decoder can read, where it has a limit.
-        start: id with which the decoder begins.
-        max_length: tokens of the longest caption; None for what the decoder can read, at most 512.
-    """
+    """Rows of an image and its caption; a length counts tokens of the caption and patches of the image."""
 
     unit = Text.unit
     together = Image.together
     kind: ClassVar[str] = "captions"
-
-    def __init__(
-        self,
-        image: Image,
-        tokenizer: PreTrainedTokenizerBase,
-        positions: int | None,
-        start: int | None,
-        max_length: int | None = None,
-    ) -> None:
-        super().__init__(image, tokenizer, positions, start, {}, max_length)
-        self._patches = image.patches
+    perceived: Image
 
     @property
     def limit(self) -> int:
@@ -58,4 +39,4 @@ class Captioning(Perceived):
 
     def sizes(self, lengths: np.ndarray) -> np.ndarray:
         """Tokens: lengths without the patches, which are the same for all rows."""
-        return lengths - self._patches
+        return lengths - self.perceived.patches

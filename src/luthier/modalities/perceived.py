@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,7 +40,7 @@ class Perceived(Writing):
         tokenizer: PreTrainedTokenizerBase,
         positions: int | None,
         start: int | None,
-        options: Mapping[str, Any],
+        options: Mapping[str, Any] = MappingProxyType({}),
         max_length: int | None = None,
     ) -> None:
         self.perceived, self.tokenizer, self._options = perceived, tokenizer, options

@@ -15,9 +15,8 @@ from luthier.models.captioning import Captioner, looked_at
 from luthier.models.captioning_config import CaptionerConfig
 from luthier.models.find import Base
 from luthier.models.heads import CAUSAL
-from luthier.models.join import blank, tower, width
+from luthier.models.join import blank, tower, width, write
 from luthier.models.open import architecture, open_model, open_processor, open_tokenizer
-from luthier.models.quiet import quiet
 from luthier.models.words import predicts_next
 
 TRIED = 4
@@ -50,11 +49,7 @@ def make(image: Base, writer: Base, every: int, folder: Path) -> None:
     whole.towers.image, whole.towers.text = seeing, writing
     whole.generation_config = _generation(whole)
     _try(whole, writer, processor)
-    state = {name: one for name, one in whole.state_dict().items() if name.startswith(f"{whole.base_model_prefix}.")}
-    with quiet():
-        whole.save_pretrained(str(folder), state_dict=state)
-    processor.save_pretrained(str(folder))
-    tokenizer.save_pretrained(str(folder))
+    write(whole, processor, tokenizer, folder)
 
 
 def _check_writes(writer: Base) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedTokenizerBase
 
 from luthier.errors import ModelError
 from luthier.models.find import Base
@@ -50,6 +50,11 @@ def join(image: Base, text: Base, fusion: str, folder: Path) -> None:
     settings.get_text_config().pad_token_id = tokenizer.pad_token_id
     whole = FusedForClassification(settings)
     whole.towers.image, whole.towers.text = seeing, reading
+    write(whole, processor, tokenizer, folder)
+
+
+def write(whole: Any, processor: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """The towers of a network of two, without what joins them, and what makes their input."""
     state = {name: one for name, one in whole.state_dict().items() if name.startswith(f"{whole.base_model_prefix}.")}
     with quiet():
         whole.save_pretrained(str(folder), state_dict=state)

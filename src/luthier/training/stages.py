@@ -156,11 +156,21 @@ def _place(recipe: Recipe, stage: schema.Stage) -> str:
     return f"stages.{number}.lr"
 
 
+NEEDED = {
+    "attentions": "attention modules in an nn.ModuleList",
+    "blocks": "an nn.ModuleList of blocks of one kind",
+    "embeddings": "an embedding of words",
+    "linears": "linear layers in an nn.ModuleList",
+}
+"""What `Method.needs` are to a person, as `models.anatomy` finds them."""
+
+
 def _check_needs(method: Method, anatomy: Anatomy) -> None:
-    missing = sorted(method.needs - anatomy.offers)
+    missing = [NEEDED[name] for name in sorted(method.needs - anatomy.offers)]
     if missing:
         raise RecipeError(
-            f"method {method.name} needs {' and '.join(missing)}, and this model has none. Use full, head or pattern."
+            f"method {method.name} needs {' and '.join(missing)}, which this model does not have. Use full, head or pattern: any network "
+            "takes these."
         )
 
 

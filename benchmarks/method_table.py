@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,9 @@ def run_one(job: dict[str, Any]) -> dict[str, Any]:
             "save": "merged" if job["method"]["name"] in {"full", "scratch"} else "increment",
             "output": f"{place}/run",
         }
+        before = time.process_time()
         run = luthier.train(recipe)
+        spent = time.process_time() - before
         scored = run.evaluate("test")
         log = run.folder.records()
         resolved = run.folder.read_json("report.json")["run"]
@@ -138,6 +141,7 @@ def run_one(job: dict[str, Any]) -> dict[str, Any]:
             "share": resolved["trained_parameters"] / resolved["all_parameters"],
             "mb": weights / 2**20,
             "seconds": next(line["seconds"] for line in log if line["event"] == "stop"),
+            "processor_seconds": spent,
             "peak_mb": hardware.peak_memory_mb(),
             "date": day,
             "machine": around,
@@ -206,15 +210,16 @@ def table(data: str, rows: int) -> str:
         "",
         *origin([one for found in runs.values() for one in found]),
         "",
-        "| method | accuracy | 95 % interval | seeds | over seeds | F1 macro | rate | trains | added MB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| method | accuracy | 95 % interval | seeds | over seeds | F1 macro | rate | trains | added MB | peak MB | processor s |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, found in sorted(runs.items(), key=lambda item: -mean(item[1], "accuracy")):
         low, high = (statistics.mean(one["interval"][side] for one in found) for side in (0, 1))
         spread = [one["accuracy"] for one in found]
         lines.append(
             f"| {name} | {mean(found, 'accuracy'):.3f} | {low:.3f} to {high:.3f} | {len(found)} | {min(spread):.3f} to {max(spread):.3f} "
-            f"| {mean(found, 'f1'):.3f} | {found[0]['lr']:g} | {100 * found[0]['share']:.2f} % | {found[0]['mb']:.2f} |"
+            f"| {mean(found, 'f1'):.3f} | {found[0]['lr']:g} | {100 * found[0]['share']:.2f} % | {found[0]['mb']:.2f} "
+            f"| {mean(found, 'peak_mb'):.0f} | {processor(found)} |"
         )
     return "\n".join(lines)
 
@@ -239,6 +244,12 @@ def command_of(runs: list[dict[str, Any]]) -> str:
     usual = one["model"] == MODELS[one["data"]].format(assets=one["assets"])
     own = "" if usual else f" --model {one['model']}"
     return f"python benchmarks/method_table.py --data {one['data']} --rows {one['rows']} --seeds {seeds}{own}"
+
+
+def processor(found: list[dict[str, Any]]) -> str:
+    """Of a whole training, over the seeds; nothing where the runs are older than this figure."""
+    spent = [one["processor_seconds"] for one in found if "processor_seconds" in one]
+    return f"{statistics.mean(spent):.0f}" if spent else ""
 
 
 def mean(found: list[dict[str, Any]], key: str) -> float:

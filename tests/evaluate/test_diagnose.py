@@ -347,3 +347,10 @@ def test_two_means_are_compared_with_an_interval():
 
 def test_the_table_of_rules_names_each_once():
     assert len({rule.find for rule in RULES}) == len(RULES)
+
+
+def test_one_swing_is_not_a_rate_that_is_too_high():
+    losses = [0.60, 0.50, 0.60, 0.50, 0.49, 0.48, 0.47, 0.47]
+    swinging = [0.60, 0.50, 0.60, 0.50, 0.60, 0.50, 0.49, 0.49]
+    found = [read(log(falling(0.70, 0.02, 5), lambda x, of=of: of[round(8 * x) - 1])).name for of in (losses, swinging)]
+    assert [name == "learning rate too high" for name in found] == [False, True]

@@ -22,6 +22,8 @@ def trained(tiny_bert: Path, sentences, tmp_path_factory: pytest.TempPathFactory
     rows["shop"] = [draw.choice(["large", "large", "small"]) for _ in range(600)]
     rows["stars"] = [draw.randint(1, 5) for _ in range(600)]
     rows["note"] = [f"note {number}" for number in range(600)]
+    rows["price"] = [f"{draw.random() * 5000:.2f}" if draw.random() < 0.7 else "" for _ in range(600)]
+    rows["day"] = pd.date_range("2025-01-01", periods=600, freq="D").strftime("%d/%m/%Y")
     drawn = [shop == "small" and draw.random() < 0.6 for shop in rows["shop"]]
     rows.loc[drawn, "sentiment"] = [draw.choice(["positive", "negative"]) for _ in range(sum(drawn))]
     rows.to_csv(folder / "reviews.csv", index=False)
@@ -45,7 +47,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 def test_other_columns_are_kept_and_rows_grouped_by_them(luthier, trained: Path) -> None:
     kept = pd.read_parquet(trained / "columns.parquet")
-    assert list(kept) == ["(row)", "(split)", "shop", "stars", "length (tokens)"]
+    assert list(kept) == ["(row)", "(split)", "shop", "stars", "price", "day", "length (tokens)"]
     source = pd.read_csv(trained.parent / "reviews.csv")
     assert kept["shop"].tolist() == source["shop"][kept["(row)"] - 1].tolist()
     answers = pd.read_parquet(trained / "predictions.parquet")
@@ -61,6 +63,23 @@ def test_other_columns_are_kept_and_rows_grouped_by_them(luthier, trained: Path)
     assert f"p is corrected for all {found['looked_at']} groups of the run" in said.out
     assert "Where it is weak" in (trained / "report.html").read_text(encoding="utf-8")
     assert "first shop = " in (trained / "report.html").read_text(encoding="utf-8")
+
+
+def test_numbers_and_dates_of_a_csv_are_cut_at_their_quartiles(luthier, trained: Path) -> None:
+    kept, source = pd.read_parquet(trained / "columns.parquet"), pd.read_csv(trained.parent / "reviews.csv")
+    rows = source.iloc[kept["(row)"] - 1].reset_index(drop=True)
+    pd.testing.assert_series_equal(kept["price"], rows["price"])
+    pd.testing.assert_series_equal(kept["stars"], rows["stars"])
+    assert (kept["day"] == pd.to_datetime(rows["day"], format="%d/%m/%Y")).all()
+    test = rows[kept["(split)"] == "test"]
+    days = json.loads(luthier("evaluate", trained, "--by", "day", "--json").out)["shown"]
+    assert sum(one["rows"] for one in days) == 150
+    assert days[0]["value"].startswith("2025-01-0")
+    prices = json.loads(luthier("evaluate", trained, "--by", "price", "--json").out)["shown"]
+    assert [(one["value"], one["rows"]) for one in prices] == [("(empty)", test["price"].isna().sum())]
+    stars = json.loads(luthier("evaluate", trained, "--by", "stars", "--json").out)["shown"]
+    assert [one["value"] for one in stars] == sorted(one["value"] for one in stars)
+    assert len(stars) > 1
 
 
 def test_calibration_is_in_all_that_the_run_says(luthier, run: Path) -> None:

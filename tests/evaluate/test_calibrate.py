@@ -144,3 +144,9 @@ def test_an_uncalibrated_target_keeps_its_facts():
     assert set(plain.facts) == {"labels", "kind", "weights"}
     again = Classify().restore(plain.calibrated(2.0, {"b": 0.7}).facts)
     assert (again.temperature, again.thresholds) == (2.0, {"b": 0.7})
+
+
+def test_a_threshold_lies_halfway_between_two_scores_so_that_rounding_moves_no_row():
+    truth, scores = np.array([True, True, False, False]), np.array([0.9, 0.8, 0.3, 0.1])
+    assert threshold(truth, scores, Goal(), "yes") == pytest.approx(0.55)
+    assert threshold(np.array([True, True]), np.array([0.9, 0.8]), Goal(), "yes") == pytest.approx(0.4)

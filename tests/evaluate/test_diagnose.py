@@ -138,6 +138,13 @@ def test_one_bad_epoch_is_not_over_fitting():
     assert read(records).name == "settled"
 
 
+def test_a_rise_within_the_noise_of_the_evaluations_is_not_over_fitting():
+    losses = [0.55, 0.50, 0.46, 0.51, 0.50, 0.52, 0.49, 0.51]
+    assert read(log(falling(0.70, 0.02, 5), lambda x: losses[round(8 * x) - 1])).name == "settled"
+    calm = [0.55, 0.50, 0.46, 0.48, 0.50, 0.51, 0.52, 0.53]
+    assert read(log(falling(0.70, 0.02, 5), lambda x: calm[round(8 * x) - 1])).name == "over-fitting"
+
+
 def test_swinging_validation_is_unstable():
     found = read(log(CURVES["settled"][0], lambda x: 0.4 + 0.15 * (round(x * EPOCHS) % 2)))
     assert found.name == "learning rate too high"
@@ -340,3 +347,10 @@ def test_two_means_are_compared_with_an_interval():
 
 def test_the_table_of_rules_names_each_once():
     assert len({rule.find for rule in RULES}) == len(RULES)
+
+
+def test_one_swing_is_not_a_rate_that_is_too_high():
+    losses = [0.60, 0.50, 0.60, 0.50, 0.49, 0.48, 0.47, 0.47]
+    swinging = [0.60, 0.50, 0.60, 0.50, 0.60, 0.50, 0.49, 0.49]
+    found = [read(log(falling(0.70, 0.02, 5), lambda x, of=of: of[round(8 * x) - 1])).name for of in (losses, swinging)]
+    assert [name == "learning rate too high" for name in found] == [False, True]

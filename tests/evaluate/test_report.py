@@ -298,3 +298,23 @@ def test_a_run_with_nothing_to_warn_of_has_a_page_and_a_card(tmp_path):
     assert known["warnings"] == []
     assert "Before you trust these numbers" not in render(known)
     assert "model-index" in card(known)
+
+
+def test_another_score_of_the_saved_weights_than_of_the_evaluation_that_kept_them_is_explained(tmp_path):
+    run = write_run(tmp_path / "run", ["negative", "positive"], kind="binary")
+    table = pd.read_parquet(run / "predictions.parquet")
+    pd.concat([table.assign(split="validation"), table]).to_parquet(run / "predictions.parquet")
+    score = reference.f1_score(table["label"], table["predicted"], average="macro")
+    end = "; the evaluation that kept them had 0.8593."
+    assert f"The saved weights get {score:.4f}{end}" in render(gather(run))
+    recipe = (run / "recipe.yaml").read_text(encoding="utf-8")
+    (run / "recipe.yaml").write_text(recipe.replace("precision: fp32", "precision: bf16"), encoding="utf-8")
+    how = f", in fp32, as they are saved, and not in bf16 as while training{end}"
+    assert f"The saved weights get {score:.4f}{how}" in render(gather(run))
+    log = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    alike = [
+        json.dumps(one | {"f1_macro": score}) if one["event"] == "evaluate" else json.dumps(one)
+        for one in map(json.loads, log)
+    ]
+    (run / "log.jsonl").write_text("\n".join(alike), encoding="utf-8")
+    assert "The saved weights get" not in render(gather(run))

@@ -193,3 +193,7 @@ def test_p_values_are_corrected_for_all_slices():
     told = weigh(errors(wrong), slices, seed=0)
     assert {one["place"]: one["p"] for one in told} == pytest.approx(by_hand)
     assert told[0]["p"] == pytest.approx(min(1.0, min(tests) * len(slices)))
+
+
+def test_large_numbers_are_written_in_full():
+    assert [one.value for one in cut("price", pd.Series(np.linspace(0, 20000, 401)))][-1] == "15050 to 20000"

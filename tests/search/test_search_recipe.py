@@ -135,7 +135,7 @@ def test_an_entry_that_is_not_there() -> None:
 def test_defaults_of_every_method_can_be_had(name: str) -> None:
     needed = {"pattern": {"train": ["x"]}}.get(name, {})
     recipe = read({**DATA, "method": {"name": name, **needed}})
-    space = space_of(recipe, ANATOMY)
+    space = space_of(recipe, ANATOMY, 3)
     assert {one.key for one in space.dimensions} >= {"train.lr", "train.batch_size"}
     for one in space.dimensions:
         for value in (*one.values.ends, one.start):
@@ -149,7 +149,7 @@ def test_defaults_of_every_method_can_be_had(name: str) -> None:
 
 
 def test_defaults_stand_around_what_the_recipe_says() -> None:
-    space = space_of(read({**DATA, "train": {"lr": 2e-4, "batch_size": 8}}), ANATOMY)
+    space = space_of(read({**DATA, "train": {"lr": 2e-4, "batch_size": 8}}), ANATOMY, 3)
     assert [(one.key, one.values, one.start) for one in space.dimensions] == [
         ("train.lr", Range(2e-4 / 5, 2e-4 * 5, log=True), 2e-4),
         ("train.batch_size", Among((4, 8, 16)), 8),
@@ -158,7 +158,7 @@ def test_defaults_stand_around_what_the_recipe_says() -> None:
 
 def test_methods_bring_their_own_spaces() -> None:
     recipe = read_search({**DATA, "method": {"among": ["head", {"name": "lora", "rank": 8}]}})
-    space = space_of(recipe, ANATOMY)
+    space = space_of(recipe, ANATOMY, 3)
     head, lora = "head", '{"name": "lora", "rank": 8}'
     assert [one.name for one in space.dimensions] == [
         *("method", f"train.lr ({head})", f"train.batch_size ({head})"),
@@ -171,11 +171,18 @@ def test_methods_bring_their_own_spaces() -> None:
 
 def test_stages_have_no_default() -> None:
     with pytest.raises(RecipeError, match="What to search is not known for a recipe with stages: name it, such as"):
-        space_of(read({**DATA, "stages": "gradual"}), ANATOMY)
+        space_of(read({**DATA, "stages": "gradual"}), ANATOMY, 3)
 
 
 def test_the_first_trial_is_moved_into_what_is_searched() -> None:
     recipe = read_search(
         {**DATA, "train": {"lr": {"from": 1e-3, "to": 1e-1, "log": True}, "warmup": {"from": 0.0, "to": 0.5}}}
     )
-    assert space_of(recipe, ANATOMY).start() == {"train.lr": 1e-3, "train.warmup": 0.06}
+    assert space_of(recipe, ANATOMY, 3).start() == {"train.lr": 1e-3, "train.warmup": 0.06}
+
+
+@pytest.mark.parametrize(("named", "own", "start"), [(None, 25, 25), (None, 60, 40), (7, 25, 7)])
+def test_searched_epochs_begin_with_those_that_the_recipe_would_take(named: int | None, own: int, start: int) -> None:
+    given = read_search({**DATA, "train": {"epochs": {"from": 2, "to": 40}}})
+    recipe = given.model_copy(update={"train": given.train.model_copy(update={"epochs": named})})
+    assert space_of(recipe, ANATOMY, own).start() == {"train.epochs": start}

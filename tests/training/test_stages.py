@@ -148,6 +148,15 @@ def test_few_rows_are_read_until_there_are_a_hundred_steps(
     assert (stage.epochs, ready.applied.stages) == (epochs, (stage,))
 
 
+def test_gradual_unfreezing_of_few_rows_takes_a_hundred_steps_too(
+    still_bert: Path, reviews: Path, tmp_path: Path
+) -> None:
+    job, _ = job_of(recipe_for(still_bert, reviews, tmp_path / "run", {"epochs": None}, stages="gradual"))
+    first, *others = [stage.epochs for stage in job.stages]
+    assert others == [first] * 2
+    assert 100 <= 3 * first * job.batches.per_epoch < 100 + 3 * job.batches.per_epoch
+
+
 def test_gradual_goes_from_the_head_down_to_the_whole_network(still_bert: Path) -> None:
     stages = applied(still_bert, stages="gradual", train={"epochs": 4}).stages
     assert [stage.epochs for stage in stages] == [1, 1, 1, 1]

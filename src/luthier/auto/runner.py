@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from typing import Any
 
@@ -17,6 +18,7 @@ from luthier.search.space import laid_over
 from luthier.search.trial import ATTEMPTS, CHOSEN_ON, ENDED, MAY_FAIL, UNSEEN, Bench, Worked, fault, own
 from luthier.show import Console
 from luthier.training.callbacks import Interrupt
+from luthier.training.stages import usual_epochs
 
 LONG = 100
 """Steps to the first score from which on a forecast is worth the ten or so that it computes."""
@@ -127,13 +129,14 @@ class Runner:
         """Steps to the first score of a trial, as far as its recipe tells."""
         recipe = laid_over(self.recipe, one.values)
         stages = recipe.stages if isinstance(recipe.stages, list) else []
+        steps = self.rows["train"] / (recipe.train.batch_size * recipe.train.accumulation)
         epochs = (
             sum(stage.epochs or 1 for stage in stages)
             or recipe.train.epochs
-            or min(way.epochs for way in recipe.method)
+            or usual_epochs(recipe.method, math.ceil(steps))
         )
         share = self.ledger.shares[0] if self.ledger.shares else SHARES[1][0]
-        return share * epochs * self.rows["train"] / (recipe.train.batch_size * recipe.train.accumulation)
+        return share * epochs * steps
 
     def _end(self) -> float:
         """Seconds that the end takes: reading the rows again, scoring those that are held out, writing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from io import StringIO
@@ -177,6 +178,7 @@ def curves(records: Records) -> Facts | None:
         "train": _thinned(train),
         "smooth": _thinned([[step, float(loss)] for (step, _), loss in zip(train, smooth, strict=True)]),
         "score": asdict(drawn.score) if drawn.score else None,
+        "otherwise": _otherwise(records, drawn),
         "evaluations": [
             {
                 **{key: one.get(key) for key in ("step", "epoch", "loss")},
@@ -196,6 +198,20 @@ def curves(records: Records) -> Facts | None:
         "padding": _median(steps, "padding"),
         "memory_mb": max((one["memory_mb"] for one in steps if one.get("memory_mb")), default=None),
     }
+
+
+def _otherwise(records: Records, drawn: Curves) -> str:
+    """Why the saved weights get another score than the evaluation that kept them; empty where they do not."""
+    kept = float(drawn.monitored[drawn.saved]) if len(drawn.monitored) else math.nan
+    if drawn.score is None or not math.isfinite(kept) or math.isclose(drawn.score.value, kept, abs_tol=5e-5):
+        return ""
+    precision = records.resolved.get("precision", "fp32")
+    ways = [
+        "with what luthier calibrate has fitted since" if calibrated(records) else "",
+        f"in fp32, as they are saved, and not in {precision} as while training" if precision != "fp32" else "",
+    ]
+    how = "".join(f", {way}" for way in ways if way)
+    return f"The saved weights get {drawn.score.value:.4f}{how}; the evaluation that kept them had {kept:.4f}."
 
 
 def judged(section: str) -> Callable[[Records], Any]:

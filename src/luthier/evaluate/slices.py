@@ -68,12 +68,14 @@ def _parts(values: pd.Series) -> Iterator[tuple[str, Array]]:
         for part in groups.values():
             yield f"{_said(part.min())} to {_said(part.max())}", values.index.isin(part.index)
     else:
-        for value in known.unique():
+        for value in sorted(known.unique()):
             yield _said(value), (values == value).to_numpy(dtype=bool, na_value=False)
 
 
 def _said(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}" if abs(float(value)) < 1000 else f"{value:.0f}"
+    return str(value).removesuffix(" 00:00:00")
 
 
 def p_worse(errors: Array, rows: Array, graded: bool) -> float:

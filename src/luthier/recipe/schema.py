@@ -109,7 +109,7 @@ class Stage(Options):
     """A part of the training with its own choice of weights; the optimiser goes on for those that stay."""
 
     epochs: Annotated[int, Field(ge=1)] | None = None
-    """Passes over the training rows. Default: `train.epochs`, else the method's own."""
+    """Passes over the training rows. Default: `train.epochs`, else the method's own, and more of few rows as there."""
     method: SomeMethods
     """Which weights change in this stage, as in `method`."""
     lr: Rates | None = None
@@ -138,7 +138,7 @@ class Recipe(Options):
         Annotated[list[Stage], Field(min_length=1)] | Literal["gradual"] | None, BeforeValidator(_gradual_or_list)
     ] = None
     """Several methods one after the other, in place of `method`. `gradual` divides `train.epochs` into stages of one epoch that
-    go from the head alone down to the whole network (ULMFiT, Howard & Ruder 2018)."""
+    go from the head alone down to the whole network (ULMFiT, Howard & Ruder 2018); without it there are three stages."""
     save: Literal["merged", "increment"] | None = None
     """`merged` writes a full model; `increment` only what was added or changed, and which base it belongs to. Default: merged,
     but for methods that no plain model can hold (adapter, prefix, prompt)."""

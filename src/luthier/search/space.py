@@ -112,16 +112,19 @@ def _told(one: Dimension) -> str:
     return f"{one.name} from {one.values.low:.3g} to {one.values.high:.3g}{log}"
 
 
-def space_of(recipe: Recipe, anatomy: Anatomy) -> Space:
+def space_of(recipe: Recipe, anatomy: Anatomy, epochs: int) -> Space:
     """What the recipe says, or what its methods think worth trying.
 
     Args:
         recipe: from `recipe.reading.read_search`.
         anatomy: of its model.
+        epochs: that it trains for where it names none.
 
     Raises:
         RecipeError: it says nothing, and there is no default for stages.
     """
+    train = recipe.train.model_copy(update={"epochs": recipe.train.epochs or epochs})
+    recipe = recipe.model_copy(update={"train": train})
     given = dict(recipe.search.space or {}) if recipe.search else {}
     methods = given.get(METHOD)
     if len(given) == 1 and isinstance(methods, Among):
@@ -201,6 +204,5 @@ def _as_usual(method: Method) -> bool:
 
 OWN = {
     "train.lr": lambda methods: max(one.rate.value for one in methods),
-    "train.epochs": lambda methods: min(one.epochs for one in methods),
 }
 """What methods say where the recipe says nothing."""

@@ -144,10 +144,10 @@ class Bench:
         run_loop(folder, job, ready, state, self.quiet, watches)
         return Worked(job, state, ready)
 
-    def looked_at(self, recipe: Recipe) -> tuple[Anatomy, int]:
-        """How the recipe's network is built, and how many epochs it trains for."""
+    def looked_at(self, recipe: Recipe) -> tuple[Anatomy, list[int]]:
+        """How the recipe's network is built, and how many epochs each of its stages trains for."""
         applied = equip(recipe, self.met(recipe), self.quiet).applied
-        return applied.anatomy, sum(stage.epochs for stage in applied.stages)
+        return applied.anatomy, [stage.epochs for stage in applied.stages]
 
     def met(self, recipe: Recipe) -> Met:
         """The rows as a recipe reads them, prepared once.

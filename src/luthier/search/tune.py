@@ -77,8 +77,9 @@ class Tuning:
         self.judge = met.data.target.judge
         self.rows = len(met.data.rows[CHOSEN_ON])
         self.monitor = recipe.train.monitor or self.judge.monitor
-        anatomy, self.epochs = self.bench.looked_at(recipe)
-        self.space: Space = space_of(recipe, anatomy)
+        anatomy, epochs = self.bench.looked_at(recipe)
+        self.epochs = sum(epochs)
+        self.space: Space = space_of(recipe, anatomy, min(epochs) if isinstance(recipe.stages, list) else self.epochs)
         terms = {key: value for key, value in flat(recipe.model_dump(mode="json")) if not may_change(key)}
         terms |= {f"space of {key}": value for key, value in self.space.written().items()}
         terms |= {"rows": met.data.facts["fingerprint"], "base model": met.base.sha256}

@@ -72,7 +72,7 @@ def apply_methods(
     if HEADS[context.head].given or any(method.words for method in methods):
         # what predicts words is not new and trains where a method says so, but for parts that had to be drawn
         anatomy, head = replace(anatomy, head=()), list(new)
-    plan = _plan(recipe, anatomy)
+    plan = _plan(recipe, anatomy, per_epoch)
     for method in methods:
         _check_needs(method, anatomy)
     before = [[frozenset(method.chosen(model, anatomy)) for method in stage.method] for stage in plan]
@@ -95,15 +95,14 @@ def switch(model: nn.Module, names: Iterable[str]) -> None:
             one.requires_grad_(name in wanted)
 
 
-def _plan(recipe: Recipe, anatomy: Anatomy) -> list[schema.Stage]:
+def _plan(recipe: Recipe, anatomy: Anatomy, per_epoch: int | None) -> list[schema.Stage]:
     if recipe.stages is None:
         return [schema.Stage(method=recipe.method)]
     if isinstance(recipe.stages, list):
         return recipe.stages
-    return [
-        schema.Stage(epochs=1, method=[method])
-        for method in gradual(recipe.train.epochs or Method.epochs, len(anatomy.blocks))
-    ]
+    methods = gradual(recipe.train.epochs or Method.epochs, len(anatomy.blocks))
+    epochs = recipe.train.epochs or usual_epochs(methods, per_epoch)
+    return [schema.Stage(epochs=math.ceil(epochs / len(methods)), method=[method]) for method in methods]
 
 
 def _stage(

@@ -238,6 +238,12 @@ def test_bad_rows_are_counted_and_listed(recipe_for) -> None:
     }
 
 
+def test_train_says_which_rows_are_left_out(luthier, recipe_for) -> None:
+    said = luthier("train", recipe_for(train=[("", "good"), *rows(40)]), "train.epochs=1")
+    assert said.code == 0, said.err
+    assert "warning: 1 row cannot be used and is left out: row 1 (no text).\n" in said.err
+
+
 def test_a_class_with_one_example_trains_and_is_said(recipe_for, tmp_path: Path) -> None:
     file = tmp_path / "one.csv"
     pd.DataFrame([*rows(60), ("the film", "odd")], columns=["text", "label"]).to_csv(file, index=False)

@@ -73,7 +73,7 @@ def test_few_rows_get_the_last_blocks(tmp_path: Path) -> None:
     recipe = parsed(text)
     assert (recipe.method[0].name, recipe.train.epochs) == ("top", None)
     assert f"  # epochs: {Top.epochs} " in text
-    assert "that top takes by itself; more here, so that there are 100 steps" in text
+    assert "that top takes by itself; more where they are fewer than 100 steps" in text
     assert "100 rows are few: the new head and the last two blocks learn; full tunes everything" in text
 
 

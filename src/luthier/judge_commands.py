@@ -76,7 +76,7 @@ def calibrate_run(path: Path, precision: float | None, cost: str, label: str) ->
     if facts["thresholds"]:
         _print_thresholds(facts)
     low, high = facts["better"]["interval"]
-    print(f"Log loss of the test rows falls by {facts['better']['value']:.4f} ({low:.4f} to {high:.4f}).")
+    print(f"Log loss of the test rows changes by {-facts['better']['value']:+.4f} ({-high:+.4f} to {-low:+.4f}).")
     print(f"luthier predicts with it from now on; plain transformers does not know it. Report: {run.path}/report.html")
 
 

@@ -20,6 +20,7 @@ from luthier.advise import disk, fitting
 from luthier.advise.allocated import bytes_of
 from luthier.build import Ready, get_ready, make_accelerator, make_job, resolve
 from luthier.data.batches import EncodedFeed
+from luthier.data.clean import left_out
 from luthier.evaluate.predict import Scorer, Scores
 from luthier.folder import MANIFEST, RunFolder
 from luthier.models.quiet import quiet
@@ -107,6 +108,8 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
     if not restart and (folder / "model" / MANIFEST).is_file() and (folder / "README.md").is_file():
         console.say(f"The run in {folder.path} is finished already; --restart trains it anew.")
         return State()
+    if data.facts["bad_rows"]["rows"]:
+        console.warn(left_out(data.facts["bad_rows"]))
     ready = get_ready(recipe, data, accelerator, console)
     if not force:
         fitting.refuse(ready, accelerator, FORCED)

@@ -11,7 +11,6 @@ from luthier.data import source
 from luthier.first_look import Facts, look
 from luthier.methods import METHODS
 from luthier.recipe.data import INPUTS
-from luthier.recipe.schema import Train
 from luthier.suggested_model import lines_of
 from luthier.tasks import Labels
 
@@ -20,9 +19,6 @@ UNBALANCED = 3
 
 FEW = 500
 """Rows below which the last blocks are trained and not all: fewer weights, less over-fitting, and seconds instead of minutes."""
-
-BATCH: int = Train.model_fields["batch_size"].default
-"""Rows of an optimiser step where the recipe says nothing."""
 
 MANY = 100_000
 """Rows from which on a trial with some of them is suggested."""
@@ -243,10 +239,9 @@ def _train(facts: Facts) -> Iterator[str]:
 
 def _epochs(facts: Facts) -> str:
     """The method's own number is said and not set; only for many rows there is another."""
-    method = _chosen(facts)[0]
-    own = METHODS[method].epochs
+    name = _chosen(facts)[0]
+    method = METHODS[name]
     if facts.rows >= MANY:
-        return line("  epochs: 1", f"enough for so many rows; left out, {method} takes {own}")
-    steps = METHODS[method].steps
-    more = f"; more here, so that there are {steps} steps" if own * facts.rows < steps * BATCH else ""
-    return line(f"  # epochs: {own}", f"passes over the training rows that {method} takes by itself{more}")
+        return line("  epochs: 1", f"enough for so many rows; left out, {name} takes {method.epochs}")
+    own = f"passes over the training rows that {name} takes by itself; more where they are fewer than {method.steps} steps"
+    return line(f"  # epochs: {method.epochs}", own)

@@ -41,7 +41,24 @@ PARTED = {
     "files": {"all": ["rows.json"]},
 }
 CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
-    "unusable": ({"bad_rows": {"rows": 7}}, "unusable rows", "7 rows cannot be used and are left out.", ""),
+    "unusable": (
+        {
+            "bad_rows": {
+                "rows": 7,
+                "examples": [{"split": "all", "row": row, "reason": "no text"} for row in range(1, 8)],
+            }
+        },
+        "unusable rows",
+        "7 rows cannot be used and are left out: row 1 (no text), row 2 (no text), row 3 (no text), row 4 (no text), "
+        "row 5 (no text) and 2 more.",
+        "",
+    ),
+    "an unusable row of a split": (
+        {"bad_rows": {"rows": 1, "examples": [{"split": "train", "row": 27, "reason": "no label"}]}},
+        "unusable rows",
+        "1 row cannot be used and is left out: train row 27 (no label).",
+        "",
+    ),
     "odd": ({"odd": ["3 rows hold control characters."]}, "odd cells", "3 rows hold control characters.", ""),
     "duplicates": (
         {"duplicates": {"exact": 2, "near": 1, "conflicts": 0, "sentence": "2 rows repeat.", "action": "report"}},

@@ -76,6 +76,13 @@ def test_curves_tell_what_they_show():
     ) in svg
 
 
+def test_titles_say_what_is_seen():
+    bins = [*BINS["bins"], {"low": 0.8, "high": 1.0, "rows": 15, "confidence": 0.9, "accuracy": 0.8}]
+    assert "On average 85% sure and 75% right" in words(plots.reliability({"bins": bins, "error": 0.1}))
+    table = {"labels": ["a", "b"], "counts": [[8, 2], [3, 7]]}
+    assert "75% right, on the diagonal" in words(plots.confusion(table))
+
+
 def test_curves_of_rows_that_were_not_kept_have_no_band():
     assert not [word for word in words(plots.curves(CURVES | {"score": None})) if word.startswith("95 %")]
 

@@ -9,6 +9,8 @@ import datasets
 import numpy as np
 import pyarrow.compute as pc
 
+from luthier.counted import many
+from luthier.data.source import UNDIVIDED
 from luthier.data.tables import scan
 from luthier.errors import DataError
 
@@ -52,12 +54,32 @@ def find(
     return np.flatnonzero(~bad), reasons
 
 
+def left_out(bad: Mapping[str, Any]) -> str:
+    """What is said of rows that cannot be used; empty where there are none.
+
+    Args:
+        bad: `bad_rows` of data.json: how many `rows`, and `examples` with split, row and reason.
+    """
+    rows = bad["rows"]
+    if not rows:
+        return ""
+    named = [_named(one["split"], one["row"], one["reason"]) for one in bad["examples"][:NAMED]]
+    return f"{many(rows, 'row')} cannot be used and {'is' if rows == 1 else 'are'} left out: {_listed(named, rows)}."
+
+
+def _named(split: str, row: int, reason: str) -> str:
+    return f"{'' if split == UNDIVIDED else f'{split} '}row {row} ({reason})"
+
+
+def _listed(named: Sequence[str], rows: int) -> str:
+    return ", ".join(named[:NAMED]) + (f" and {rows - NAMED:,} more" if rows > NAMED else "")
+
+
 def _reason(wrong: str | None, label: Any) -> str:
     return " and ".join(filter(None, [wrong, "no label" if label is None else None]))
 
 
 def _summary(split: str, bad: Sequence[tuple[int, str]], rows: int) -> str:
-    where = "the data" if split == "all" else f"the {split} split"
-    first = ", ".join(f"row {row} ({reason})" for row, reason in bad[:NAMED])
-    more = ", ..." if len(bad) > NAMED else ""
-    return f"{len(bad):,} of {rows:,} rows of {where} cannot be used: {first}{more}."
+    where = "the data" if split == UNDIVIDED else f"the {split} split"
+    named = [_named(UNDIVIDED, row, reason) for row, reason in bad[:NAMED]]
+    return f"{len(bad):,} of {rows:,} rows of {where} cannot be used: {_listed(named, len(bad))}."

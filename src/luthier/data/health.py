@@ -9,6 +9,7 @@ from typing import Any
 from luthier.commented import scalar
 from luthier.counted import many
 from luthier.data import languages
+from luthier.data.clean import left_out
 from luthier.data.source import UNDIVIDED
 
 FEW = 200
@@ -55,13 +56,9 @@ def examine(facts: Facts) -> list[Finding]:
 
 
 def _unusable(facts: Facts) -> Iterator[Finding]:
-    rows = facts["bad_rows"]["rows"]
-    if rows:
-        yield Finding(
-            "unusable rows",
-            f"{many(rows, 'row')} cannot be used and {'is' if rows == 1 else 'are'} left out.",
-            "Mend them in the file: changes.csv lists them.",
-        )
+    sentence = left_out(facts["bad_rows"])
+    if sentence:
+        yield Finding("unusable rows", sentence, "Mend them in the file: changes.csv lists them.")
 
 
 def _odd(facts: Facts) -> Iterator[Finding]:

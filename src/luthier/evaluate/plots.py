@@ -77,9 +77,7 @@ def reliability(facts: Mapping[str, Any]) -> str:
             color=DARK,
             label="mean of a bin",
         )
-        above.set(
-            title="Is it right as often as it is sure?", ylabel="share that is right", ylim=(0, 1.02), xlim=(0, 1)
-        )
+        above.set(title=_sureness(bins, total), ylabel="share that is right", ylim=(0, 1.02), xlim=(0, 1))
         above.legend(loc="upper left")
         below.bar(middle, [one["rows"] / total for one in bins], width=width, color=LIGHT, edgecolor=DARK)
         below.set(xlabel="confidence", ylabel="of answers")
@@ -119,13 +117,19 @@ def confusion(facts: Mapping[str, Any]) -> str:
         axes = figure.add_axes((margin / width, margin / height, side / width, side / height))
         axes.imshow(shares, cmap="Greys", norm=PowerNorm(0.5, vmin=0, vmax=1), aspect="auto")
         axes.grid(visible=False)
-        axes.set(title="Answers (columns) to each true class (rows)", xlabel="answer", ylabel="truth")
+        axes.set(title=f"{_right(table):.0%} right, on the diagonal", xlabel="answer", ylabel="truth")
         if len(labels) <= NAMED:
             axes.set_xticks(range(len(names)), names, rotation=90, rotation_mode="anchor", ha="right", va="center")
             axes.set_yticks(range(len(names)), names)
         return as_svg(
             figure, "confusion", f"Confusion matrix of {len(labels)} classes; share right in all: {_right(table):.3f}."
         )
+
+
+def _sureness(bins: Sequence[Mapping[str, Any]], total: int) -> str:
+    """Confidence beside accuracy over all answers."""
+    sure, right = (sum(one[key] * one["rows"] for one in bins) / total for key in ("confidence", "accuracy"))
+    return f"On average {sure:.0%} sure and {right:.0%} right"
 
 
 def _losses(axes: Axes, facts: Mapping[str, Any]) -> None:

@@ -30,11 +30,16 @@ def slices(facts: Mapping[str, Any]) -> str | None:
             axes.plot(one["interval"], [height, height], color=MIDDLE if sure else DARK)
             axes.plot(one["difference"], height, "D" if sure else "o", color=MIDDLE if sure else DARK)
         axes.set_yticks(heights, [name if len(name) <= NAME else name[: NAME - 1] + "…" for name in names])
-        axes.set(title="How much worse than the other rows", xlabel=_unit(facts), ylim=(-0.6, len(shown) - 0.4))
+        axes.set(title=_seen(facts), xlabel=_unit(facts), ylim=(-0.6, len(shown) - 0.4))
         if facts["graded"]:
             axes.xaxis.set_major_formatter("{x:.0%}")
         figure.tight_layout()
         return as_svg(figure, "slices", f"The slice that stands out most: {names[-1]}.")
+
+
+def _seen(facts: Mapping[str, Any]) -> str:
+    worse = sum(one["p"] < facts["level"] for one in facts["shown"])
+    return f"Worse than the other rows by more than chance: {worse} of {len(facts['shown'])}"
 
 
 def _unit(facts: Mapping[str, Any]) -> str:

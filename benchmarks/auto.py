@@ -93,6 +93,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--model", default="", help="another base model")
     parser.add_argument("--rows", type=int, default=1000, help="rows to train on and to choose by")
     parser.add_argument("--held", type=int, default=600, help="test rows")
+    parser.add_argument("--seed", type=int, default=0, help="draws the rows")
     parser.add_argument("--minutes", type=float, default=4, help="of the processor, for auto")
     parser.add_argument("--rows-only", type=Path, help="write the rows into this folder, and measure nothing")
     parser.add_argument("--output", type=Path, default=HERE / "AUTO.md")
@@ -102,7 +103,7 @@ def read_options() -> argparse.Namespace:
 def draw(options: argparse.Namespace) -> tuple[Pairs, Pairs]:
     """Rows to train on and to choose by, and test rows."""
     rows = DATA[options.data]
-    train, test = (_shuffled(ASSETS / "data" / name, rows.column) for name in (rows.train, rows.test))
+    train, test = (_shuffled(ASSETS / "data" / name, rows.column, options.seed) for name in (rows.train, rows.test))
     return train[: options.rows], test[-options.held :]
 
 
@@ -120,13 +121,13 @@ def recipe_of(options: argparse.Namespace, train: Pairs, test: Pairs, place: Pat
     }
 
 
-def _shuffled(place: Path, column: str) -> Pairs:
+def _shuffled(place: Path, column: str, seed: int) -> Pairs:
     if place.is_dir():
         rows = [(str(file), file.parent.name) for file in sorted(place.glob("*/*.jpg"))]
     else:
         with place.open(encoding="utf-8", newline="") as lines:
             rows = [(row[column], row["label"]) for row in csv.DictReader(lines)]
-    random.Random(0).shuffle(rows)
+    random.Random(seed).shuffle(rows)
     return rows
 
 

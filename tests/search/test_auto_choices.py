@@ -15,8 +15,9 @@ from luthier import hardware, suggested_model
 from luthier.auto import candidates, halving, probing
 from luthier.auto.clock import Clock, said
 from luthier.auto.gain import Gain, Scale
-from luthier.auto.ledger import Probed, Score, kept
+from luthier.auto.ledger import Probed, Score, Trial, kept
 from luthier.auto.leg import Leg, paused
+from luthier.auto.runner import Runner
 from luthier.demo import MODELS
 from luthier.errors import RecipeError
 from luthier.recipe.reading import read
@@ -52,6 +53,41 @@ def test_what_is_not_known_is_neither_sure_nor_hopeless() -> None:
     assert Gain(0.1, (0.05, 0.2)).said == "+0.1000 (95 % interval +0.0500 to +0.2000)"
     assert kept(np.array([0.5, np.nan])) == [0.5, None]
     assert kept(np.array([np.nan])) == kept(None) == []
+
+
+def ended(number: int, value: float, loss: float | None, width: float = 0.1, whole: bool = True) -> Trial:
+    """A trial at its end; of another width than others it is not told from them."""
+    found = trial(number, value)
+    found.scores = [score(1, value, whole=whole, width=width).model_copy(update={"loss": loss})]
+    return found
+
+
+def test_of_trials_that_the_rows_do_not_tell_apart_the_lowest_loss_is_taken() -> None:
+    leader, level = ended(0, 0.80, 0.9), ended(1, 0.78, 0.5, width=0.5)
+    assert UP.gain(level.scores[0], leader.scores[0]).interval[1] > 0
+    assert UP.leader([leader, level]) is leader
+    assert UP.best([leader, level]) is level
+    assert UP.best([leader, ended(1, 0.78, 0.95, width=0.5)]) is leader
+    assert UP.best([leader, ended(1, 0.78, 0.5)]) is leader, "the rows show that it is worse"
+    assert UP.best([leader, ended(1, 0.78, None, width=0.5)]) is leader
+    assert UP.best([ended(0, 0.80, None), level]).number == 0
+    assert UP.best([leader, ended(1, 0.78, 0.5, width=0.5, whole=False)]) is leader, "it has not come as far"
+    level.failed = True
+    assert UP.best([leader, level]) is leader
+    lowest = ended(2, 0.3, 0.2, width=0.5)
+    assert DOWN.best([ended(0, 0.25, 0.4), lowest]) is lowest
+
+
+def test_a_choice_by_the_loss_says_so() -> None:
+    leader, level = ended(0, 0.80, 0.9), ended(1, 0.78, 0.5, width=0.5)
+    runner: Any = SimpleNamespace(
+        scale=UP, ledger=ledger_of(leader, level), monitor="f1_macro", rows={"validation": 200}
+    )
+    assert Runner.taken(runner, level) == (
+        "Trial 1 (full, lr 1) is taken for its loss of 0.5000 on 200 validation rows: by f1_macro, 0.7800, they do not tell it from trial "
+        "0 (full, lr 1), which has 0.8000 and a loss of 0.9000"
+    )
+    assert Runner.taken(runner, leader) == "Trial 0 (full, lr 1) is the best by f1_macro on 200 validation rows: 0.8000"
 
 
 def test_the_best_third_and_the_recipe_as_it_stands_go_on() -> None:

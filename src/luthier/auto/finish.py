@@ -11,7 +11,7 @@ from luthier.folder import MANIFEST
 from luthier.pipeline import train_in
 from luthier.recipe.reading import dump
 from luthier.search.space import laid_over
-from luthier.search.trial import CHOSEN_ON, move_in, own
+from luthier.search.trial import move_in, own
 from luthier.show import Console
 from luthier.training.callbacks import Interrupt
 
@@ -52,7 +52,4 @@ def best_yaml(runner: Runner, best: Trial) -> str:
         if last.whole
         else f" It stood after step {last.step} of {last.steps} when the time was over; this trains it to the end."
     )
-    return (
-        f"# Trial {best.number} of {len(runner.ledger.trials)}, the best by {runner.monitor} on {runner.rows[CHOSEN_ON]} validation rows: "
-        f"{last.value:.4f}.{cut}\n{dump(written)}"
-    )
+    return f"# {runner.taken(best)}.{cut}\n{dump(written)}"

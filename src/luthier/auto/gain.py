@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,12 +73,35 @@ class Scale:
         return sorted(scored, key=lambda pair: (-self.sign * pair[1].value, pair[0].number))
 
     def best(self, trials: Sequence[Trial]) -> Trial | None:
-        """The best of all by the furthest that each came; of equal ones the earlier."""
+        """The one to take, by the furthest that each came: of those that the rows do not tell from the leader, the lowest loss.
+
+        A loss says of each row how sure the answer is, and not only whether it is right, so that few rows tell more by it.
+        """
+        leader = self.leader(trials)
+        if leader is None or leader.scores[-1].loss is None:
+            return leader
+        level = [one for one in trials if one is leader or self._level(one, leader)]
+        return min(level, key=lambda one: (_loss(one), one is not leader, one.number))
+
+    def leader(self, trials: Sequence[Trial]) -> Trial | None:
+        """The best by the figure alone; of equal ones the earlier."""
         scored = [one for one in trials if one.scores and not one.failed]
         return min(scored, key=lambda one: (-self.sign * one.scores[-1].value, one.number), default=None)
+
+    def _level(self, one: Trial, leader: Trial) -> bool:
+        """Whether a trial that has come as far is not shown to be worse."""
+        if one.failed or not one.scores or one.scores[-1].share < leader.scores[-1].share:
+            return False
+        gain = self.gain(one.scores[-1], leader.scores[-1])
+        return gain.interval is not None and not gain.hopeless
 
     def hope(self, trials: Sequence[Trial], rung: int) -> float:
         """The most that a trial has gained from the end of a rung to its own, at least 0."""
         pairs = [(one.at(rung), one.last) for one in trials if one.whole and not one.failed]
         gains = [self.sign * (end.value - begun.value) for begun, end in pairs if begun is not None and end is not None]
         return max([0.0, *gains])
+
+
+def _loss(one: Trial) -> float:
+    known = one.scores[-1].loss
+    return math.inf if known is None else known

@@ -55,6 +55,8 @@ class Score(BaseModel):
 
     rung: int
     value: float
+    loss: float | None = None
+    """Mean over the same rows; None where it is no number."""
     resampled: Resampled
     step: int
     steps: int

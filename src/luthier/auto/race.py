@@ -199,9 +199,13 @@ class Race:
     def _brought(self, wave: int, before: Trial | None) -> str:
         """What a wave has brought; ends the search where that is nothing."""
         best = self.best()
-        lead = (
-            f"Wave {wave}: trial {best.number} ({best.said}) leads, {self.runner.monitor} {best.scores[-1].value:.4f}"
+        last = best.scores[-1]
+        loss = (
+            ""
+            if best is self.scale.leader(self.ledger.trials)
+            else f" and the lowest loss of its like, {last.loss:.4f}"
         )
+        lead = f"Wave {wave}: trial {best.number} ({best.said}) leads, {self.runner.monitor} {last.value:.4f}{loss}"
         if before is None:
             return f"{lead}."
         if best is before:

@@ -29,7 +29,7 @@ def gather(runner: Runner) -> dict[str, Any]:
     """Everything that the page shows, as JSON."""
     ledger = runner.ledger
     trials = [_trial(one, ledger.winner) for one in ledger.trials]
-    chosen = f"the best by {runner.monitor} on {runner.rows[CHOSEN_ON]} validation rows"
+    chosen = f"chosen by {runner.monitor} and loss on {runner.rows[CHOSEN_ON]} validation rows"
     facts = {
         "title": f"{runner.folder.path.name}: {len(trials)} trials, {chosen}",
         "sentence": sentence(runner),
@@ -58,11 +58,11 @@ def render(facts: dict[str, Any]) -> str:
 
 def sentence(runner: Runner) -> str:
     """The result in words."""
-    ledger, scale, rows = runner.ledger, runner.scale, runner.rows[CHOSEN_ON]
+    ledger, scale = runner.ledger, runner.scale
     best, default = ledger.trials[ledger.winner or 0], ledger.default
-    told = f"Trial {best.number} ({best.said}) is the best by {runner.monitor} on {rows:,} validation rows: {best.scores[-1].value:.4f}"
+    told = runner.taken(best)
     if default is None or best is default:
-        return f"{told}. It is the recipe as it stood: of {len(ledger.trials)} trials none came before it."
+        return f"{told}. It is the recipe as it stood, of {len(ledger.trials)} trials."
     if default.failed or default.last is None:
         return f"{told}. The recipe as it stood has no figure to compare it with ({default.out})."
     gain = scale.gain(best.scores[-1], default.last)

@@ -115,6 +115,19 @@ class Runner:
         done = {"rung": rung, "cut": leg.cut, "seconds": round(self.clock.spent - began, 3)}
         one.scores.append(score.model_copy(update=done))
 
+    def taken(self, best: Trial) -> str:
+        """What is taken and by what, for people."""
+        told, last = f"Trial {best.number} ({best.said})", best.scores[-1]
+        where = f"on {self.rows[CHOSEN_ON]:,} validation rows"
+        leader = self.scale.leader(self.ledger.trials)
+        if leader is None or leader is best:
+            return f"{told} is the best by {self.monitor} {where}: {last.value:.4f}"
+        highest = leader.scores[-1]
+        return (
+            f"{told} is taken for its loss of {last.loss:.4f} {where}: by {self.monitor}, {last.value:.4f}, they do not tell it from trial "
+            f"{leader.number} ({leader.said}), which has {highest.value:.4f} and a loss of {highest.loss:.4f}"
+        )
+
     def drop_weights(self, one: Trial) -> None:
         """Free the disk of a trial that goes no further, but for the best."""
         if one.out and not one.waits and one is not self.scale.best(self.ledger.trials):
@@ -160,6 +173,7 @@ class Runner:
         return Score(
             rung=0,
             value=figures[self.monitor],
+            loss=scored.loss if math.isfinite(scored.loss) else None,
             resampled=kept(drawn),
             step=state.step,
             steps=job.steps(state),

@@ -82,7 +82,7 @@ def main() -> None:
         f"{Path(options.model or DATA[options.data].model).name}; auto had {options.minutes:g} minutes of the processor.\n\n"
         f"{table(found)}\n\nauto: {found['auto']['sentence']} The search ended because {found['auto']['stopped']}."
     )
-    write(options.output, f"auto.py {options.data}", told, "luthier auto beside single defaults")
+    write(options.output, f"auto.py {options.data} {options.rows}", told, "luthier auto beside single defaults")
     print(told)
 
 

@@ -23,7 +23,7 @@ KEPT = 1 << 21
 """Attention weights, 8 MiB, up to which they are kept for the backward pass."""
 TOGETHER = 1 << 18
 """Attention weights, 1 MiB, in work at once where they are more: what stays in a processor's cache. On MiniLM's 12 heads and 500 tokens
-forward and backward took 25 ms (one thread) where groups of 4 MiB took 32, and a training of `lora` with gradient_checkpointing 30 MiB less."""
+forward and backward took 25 ms (one thread) where groups of 4 MiB took 32, and `lora` with gradient_checkpointing has 30 MiB less."""
 
 
 class _Attention(torch.autograd.Function):

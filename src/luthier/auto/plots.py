@@ -31,7 +31,7 @@ def race(facts: Facts) -> str:
         axes.legend(loc="upper left", ncols=3)
         ended = sum(one["scores"][-1]["whole"] for one in shown)
         many = f"{ended} of {len(facts['trials'])} trials were trained to their end"
-        told = f"{many}; trial {facts['winner']} came out best with {last['value']:.3f}"
+        told = f"{many}; trial {facts['winner']} is taken, with {last['value']:.3f}"
         axes.set_title(told)
         return as_svg(figure, "race", told)
 

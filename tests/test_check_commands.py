@@ -38,7 +38,7 @@ def test_a_leak_is_said_once(
     )
     assert (
         luthier("train", tmp_path / "run").err
-        == f"error: {tmp_path / 'run'} is a run. Give its recipe, {tmp_path / 'run'}/recipe.yaml, or one of your own.\n"
+        == f"error: {tmp_path / 'run'} is a folder. Give the recipe in it: {tmp_path / 'run'}/recipe.yaml.\n"
     )
     again = luthier("check", tmp_path / "run" / "recipe.yaml", "--no-cost", "output=two words")
     assert again.out.endswith(f"Next: luthier train {tmp_path / 'run' / 'recipe.yaml'} 'output=two words'\n")

@@ -86,7 +86,7 @@ def _name(source: object) -> str:
 def parse_file(path: Path) -> Any:
     """The YAML document in a file, with line numbers kept."""
     if (path / "recipe.yaml").is_file():
-        raise RecipeError(f"{path} is a run. Give its recipe, {path}/recipe.yaml, or one of your own.")
+        raise RecipeError(f"{path} is a folder. Give the recipe in it: {path}/recipe.yaml.")
     if not path.is_file():
         raise RecipeError(f"There is no recipe {str(path)!r}. `luthier init DATA` writes one.")
     try:

@@ -93,6 +93,13 @@ def test_what_says_nothing_is_refused():
         temperature(targets, np.eye(2)[1 - targets] * 0.8 + 0.1)
 
 
+def test_where_answering_costs_as_much_as_never_answering_there_is_no_threshold():
+    truth, scores = np.array([False, True]), np.array([0.9, 0.8])
+    with pytest.raises(DataError, match="cheapest never to answer 'spam'"):
+        threshold(truth, scores, Goal(false_positive=1, false_negative=1), "spam")
+    assert threshold(truth, scores, Goal(false_positive=1, false_negative=1.01), "spam") == pytest.approx(0.4)
+
+
 def test_a_class_with_a_cut_is_answered_from_there_on_and_never_below():
     random = np.random.default_rng(0)
     scores = random.dirichlet(np.ones(4), 500)

@@ -145,6 +145,24 @@ def test_a_rise_within_the_noise_of_the_evaluations_is_not_over_fitting():
     assert read(log(falling(0.70, 0.02, 5), lambda x: calm[round(8 * x) - 1])).name == "over-fitting"
 
 
+@pytest.mark.parametrize(("lower", "over"), [(0.0, True), (0.3, False)])
+def test_a_training_loss_that_rises_above_that_of_validation_is_not_over_fitting(lower, over):
+    validation = [0.65, 0.60, 0.50, 0.52, 0.55, 0.58, 0.60, 0.62]
+    records = log(
+        lambda x: np.where(x < 0.1, 0.70, np.where(x < 0.5, 0.30, 0.42)), lambda x: validation[round(8 * x) - 1] - lower
+    )
+    assert read(records).name == ("over-fitting" if over else "settled")
+
+
+@pytest.mark.parametrize(("noise", "line"), [(0.001, "train.lr="), (0.15, "train.epochs=24")])
+def test_a_loss_is_flat_only_where_even_the_steep_end_of_its_slope_is(noise, line):
+    random = np.random.default_rng(1)
+    noisy = log(lambda x: 0.69 * (1 + noise * random.normal(size=x.shape)), lambda x: 0.69 + 0 * x)
+    found = read([one | {"lr": 1e-2} if one["event"] == "step" else one for one in noisy], {"resolved": RESOLVED})
+    assert found.name == "under-fitting"
+    assert found.suggestion.startswith(line)
+
+
 def test_swinging_validation_is_unstable():
     found = read(log(CURVES["settled"][0], lambda x: 0.4 + 0.15 * (round(x * EPOCHS) % 2)))
     assert found.name == "learning rate too high"
@@ -227,15 +245,33 @@ def learned_by_heart(lowest):
     return log(falling(0.70, 0.02, 5), turning(lowest, 0.3, 0.6))
 
 
-def test_rows_learned_by_heart_that_say_nothing_of_others_are_noise(tmp_path):
+def answered_at(folder, records):
+    """Answers to 200 rows whose log loss is the lowest of the log."""
     truth = np.arange(200) % 2
-    random = np.random.default_rng(0)
+    saved = min(one["loss"] for one in records if one["event"] == "evaluate")
+    share = 0.5 + 0.05 * np.random.default_rng(0).normal(size=200)
+    share += np.where(truth, 1, -1) * (math.exp(-saved) - np.exp(np.log(np.where(truth, share, 1 - share)).mean()))
+    answered(folder, truth, share)
+
+
+@pytest.mark.parametrize(
+    ("losses", "surely"),
+    [
+        ([0.66, 0.64, 0.70, 0.76, 0.82, 0.86, 0.90, 0.93], True),
+        ([0.67, 0.66, 0.665, 0.66, 0.64, 0.70, 0.66, 0.72], False),
+    ],
+)
+def test_a_loss_that_does_not_surely_rise_is_no_sign_of_noise(tmp_path, losses, surely):
+    records = log(falling(0.70, 0.02, 5), lambda x: losses[round(8 * x) - 1])
+    answered_at(tmp_path, records)
+    found = diagnose(gathered(records, {"train": {"monitor": "loss"}}, tmp_path))
+    assert ("label noise suspected" in [one.name for one in found.findings]) == surely
+
+
+def test_rows_learned_by_heart_that_say_nothing_of_others_are_noise(tmp_path):
     records = learned_by_heart(0.64)
     recipe = {"train": {"monitor": "loss"}}
-    saved = min(one["loss"] for one in records if one["event"] == "evaluate")
-    share = 0.5 + 0.05 * random.normal(size=200)
-    share += np.where(truth, 1, -1) * (math.exp(-saved) - np.exp(np.log(np.where(truth, share, 1 - share)).mean()))
-    answered(tmp_path, truth, share)
+    answered_at(tmp_path, records)
     found = diagnose(gathered(records, recipe, tmp_path))
     assert [one.name for one in found.findings] == ["label noise suspected", "over-fitting"]
     assert found.first.suggestion == "data.labels=report"

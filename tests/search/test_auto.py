@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from autos import QUIET, recipe_of, runner_of, score, searched
+from autos import QUIET, recipe_of, runner_of, score, searched, trial
 from searches import events
 
 import luthier as public
 from luthier import embed, prepare
-from luthier.auto import candidates, halving, probing, race, runner
+from luthier.auto import candidates, halving, leg, probing, race, runner
 from luthier.auto.candidates import as_it_stands
 from luthier.auto.finish import finish
 from luthier.auto.forecast import Forecast
@@ -24,6 +24,7 @@ from luthier.auto.leg import Leg
 from luthier.auto.race import Race
 from luthier.auto.runner import Runner
 from luthier.errors import RecipeError, RunError
+from luthier.evaluate.calibrate import least_loss
 from luthier.pipeline import train
 from luthier.recipe.reading import dump
 from luthier.search.trial import ATTEMPTS, Bench
@@ -36,8 +37,13 @@ UNSEEN = "unseen"
 
 @pytest.fixture(autouse=True)
 def _halved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Halve, though there is time for all trials."""
-    monkeypatch.setattr(halving, "SHARES", halving.SHARES[1:])
+    """Halve, though there is time for all trials, and let none go on to its end at once."""
+    _halve(monkeypatch)
+
+
+def _halve(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(halving, "SHARES", halving.SHARES[1:])
+    patch.setattr(leg, "SPARED", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +69,7 @@ def found(tmp_path_factory: pytest.TempPathFactory, rows: Path, tiny_bert: Path,
     (place / "recipe.yaml").write_text(dump(recipe_of(tiny_bert, rows, place / "run")), encoding="utf-8")
     options = ("--minutes", "60", "--models", str(planted), "--methods", "head,full,cloze")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(halving, "SHARES", halving.SHARES[1:])
+        _halve(patch)
         with pytest.raises(SystemExit) as end:
             main(["auto", str(place / "recipe.yaml"), *options])
     assert not end.value.code
@@ -103,6 +109,15 @@ def test_going_on_from_a_rung_is_the_same_as_never_to_have_stopped(found: Path, 
     again = train(found / "best.yaml", output=str(tmp_path / "again"))
     model = "model/model.safetensors"
     assert (again.path / model).read_bytes() == (found / model).read_bytes()
+
+
+def test_the_loss_of_classes_is_that_at_their_best_temperature(found: Path) -> None:
+    facts = facts_of(found)
+    run = public.Run(found)
+    targets, probabilities = run._stored("validation")
+    least = facts["trials"][facts["winner"]]["scores"][-1]["loss"]
+    assert least == pytest.approx(least_loss(targets, probabilities), abs=1e-5)
+    assert least <= run.evaluate("validation").metrics["log_loss"] + 1e-6
 
 
 def test_what_fails_is_shown_with_its_reason(found: Path) -> None:
@@ -342,6 +357,42 @@ def test_the_recipe_as_it_stands_goes_on_while_there_is_time(begun: Race, monkey
     assert one.out == ""
     begun._leave_out(one, 2, 1.0)
     assert one.out == "no time to go on: it counts as it stands after step 10 of 30"
+
+
+@pytest.mark.parametrize(
+    ("needed", "before", "after"),
+    [(60.0, 30.0, 30.0), (80.0, 30.0, 10.0), (120.0, 30.0, 90.0)],
+)
+def test_time_is_kept_for_the_recipe_as_it_stands(
+    begun: Race, monkeypatch: Any, needed: float, before: float, after: float
+) -> None:
+    """Of 90 seconds; a third is no one's before it has begun, and what cannot end holds nothing up once it has."""
+    given = candidates.as_it_stands(begun.recipe, begun.own)
+    begun._enter(1, [given, *candidates.first(begun.recipe, begun.own, [begun.own], ("top",))])
+    monkeypatch.setattr(Runner, "free", lambda *given: 90.0)
+    default, other = begun.ledger.trials
+    default.forecast = needed
+    assert begun.runner.left(default) == 90
+    assert begun.runner.left(other) == pytest.approx(max(before, 90 - needed))
+    default.scores.append(score(1, 0.5).model_copy(update={"seconds": needed / 2}))
+    assert default.rest == pytest.approx(needed)
+    assert begun.runner.left(other) == pytest.approx(after)
+    default.scores.append(score(2, 0.5, whole=True))
+    assert begun.runner.left(other) == 90
+
+
+def test_the_two_cheapest_are_tried_before_the_recipe_as_it_stands(begun: Race, monkeypatch: Any) -> None:
+    entered: list[str] = []
+
+    def wave(self: Race, number: int, found: Any) -> None:
+        entered.extend(one.method for one in found)
+        self.ledger.stopped = "enough"
+        self.ledger.trials.append(trial(0, 0.5))
+
+    monkeypatch.setattr(Race, "_probe", lambda self, models: [SimpleNamespace(model=self.own)])
+    monkeypatch.setattr(Race, "_wave", wave)
+    begun.run([], ("head", "top", "lora"))
+    assert entered == ["head", "top", "full", "lora"]
 
 
 def test_what_is_out_by_its_place_is_called_back_while_there_is_time(begun: Race, monkeypatch: Any) -> None:

@@ -71,7 +71,8 @@ def test_of_trials_that_the_rows_do_not_tell_apart_the_lowest_loss_is_taken() ->
     assert UP.best([leader, ended(1, 0.78, 0.5)]) is leader, "the rows show that it is worse"
     assert UP.best([leader, ended(1, 0.78, None, width=0.5)]) is leader
     assert UP.best([ended(0, 0.80, None), level]).number == 0
-    assert UP.best([leader, ended(1, 0.78, 0.5, width=0.5, whole=False)]) is leader, "it has not come as far"
+    cut = ended(1, 0.78, 0.5, width=0.5, whole=False)
+    assert UP.best([leader, cut]) is cut, "its weights are as good as they are, wherever it was cut"
     level.failed = True
     assert UP.best([leader, level]) is leader
     lowest = ended(2, 0.3, 0.2, width=0.5)
@@ -102,6 +103,14 @@ def test_the_best_third_and_the_recipe_as_it_stands_go_on() -> None:
     assert ledger == before, "a search that was killed decides once"
 
 
+def test_what_is_at_its_end_takes_no_place() -> None:
+    ledger = ledger_of(trial(0, 0.1), trial(1, 0.5), trial(2, 0.9, whole=True), trial(3, 0.4))
+    halving.halve(UP, ledger, 1, 1)
+    assert {one.number: one.out for one in ledger.trials if one.out} == {
+        3: "0.4000 is place 2 of 3: the best one went on"
+    }
+
+
 def test_where_less_is_better_the_least_go_on() -> None:
     ledger = ledger_of(*(trial(number, value) for number, value in enumerate([0.9, 0.1, 0.5, 0.6])))
     halving.halve(DOWN, ledger, 1, 1)
@@ -127,6 +136,9 @@ def test_a_later_wave_must_not_be_behind_the_best_at_the_same_point() -> None:
     behind = ledger_of(trial(0, 0.6, 0.8, whole=True), trial(1, 0.59, wave=2))
     halving.halve(UP, behind, 2, 1)
     assert behind.trials[1].out == "0.5900 where trial 0 had 0.6000"
+    at_once = ledger_of(trial(0, 0.8, whole=True), trial(1, 0.59, wave=2))
+    halving.halve(UP, at_once, 2, 1)
+    assert at_once.trials[1].out == "", "the best had come to its end in the first rung: that is another point"
 
 
 def test_no_hope_is_told_by_the_interval() -> None:
@@ -154,7 +166,7 @@ def test_rungs_are_shorter_where_the_time_is() -> None:
     assert halving.shares_for(9, alone=10, left=90) == (1.0,), "nothing is halved without need"
     assert halving.shares_for(9, alone=10, left=60) == (1 / 3, 1.0)
     assert halving.shares_for(9, alone=10, left=40) == (1 / 9, 1 / 3, 1.0)
-    assert halving.shares_for(9, alone=10, left=1) == (1 / 9, 1 / 3, 1.0)
+    assert halving.shares_for(9, alone=10, left=1) == (1.0,), "one after the other, where the time is not enough"
 
 
 def test_base_models_that_the_rows_show_to_be_worse_go_out() -> None:
@@ -229,6 +241,10 @@ def test_the_clock_counts_over_calls() -> None:
 def test_how_long_the_rest_takes() -> None:
     begun = trial(1, 0.5)
     assert begun.rest == pytest.approx(20), "ten of thirty steps took ten seconds"
+    slow, quick = ({"pace": pace, "opening": opening} for pace, opening in ((0.7, 3.0), (0.5, 4.0)))
+    timed = trial(1, 0.5, 0.6)
+    timed.scores = [one.model_copy(update=took) for one, took in zip(timed.scores, (slow, quick), strict=True)]
+    assert timed.rest == pytest.approx(0.5 * 10 + 3), "the pace of the last rung, and the shortest opening"
     assert trial(1, 0.5, 0.6, whole=True).rest == 0
     assert trial(1, forecast=42.0).rest == 42
     early = Score(**{**score(1, 0.5).model_dump(), "whole": True})
@@ -237,6 +253,11 @@ def test_how_long_the_rest_takes() -> None:
 
 THIRTY: Any = SimpleNamespace(steps=lambda state: 30, device=torch.device("cpu"))
 """A job of thirty steps."""
+
+
+def leg_of(share: float) -> Leg:
+    """A leg with time enough for itself, and none to go on to the end."""
+    return Leg(share, lambda: 100.0, lambda: 0.0, whole=False)
 
 
 def walk(leg: Leg, state: State) -> State:
@@ -249,17 +270,27 @@ def walk(leg: Leg, state: State) -> State:
 
 
 def test_a_leg_ends_at_its_share_and_the_next_goes_on() -> None:
-    state = walk(Leg(1 / 3, lambda: 100.0, whole=True), State())
+    state = walk(leg_of(1 / 3), State())
     assert (state.step, state.stopped) == (10, "ended by luthier auto after step 10 of 30")
-    assert walk(Leg(1 / 3, lambda: 100.0, whole=True), state).step == 10, "a leg that is done is not walked again"
+    assert walk(leg_of(1 / 3), state).step == 10, "a leg that is done is not walked again"
     assert paused(state)
-    end = walk(Leg(1.0, lambda: 100.0, whole=False), state)
+    end = walk(leg_of(1.0), state)
     assert (end.step, end.stopped, paused(end)) == (30, "", False)
+
+
+@pytest.mark.parametrize(("left", "steps"), [(59.0, 10), (61.0, 30)])
+def test_what_can_end_in_a_third_of_the_time_left_goes_to_its_end(left: float, steps: int) -> None:
+    """Each step takes a second; half a second is not kept for another trial."""
+    state = State()
+    leg = Leg(1 / 3, lambda: 0.5, lambda: left + 10 - state.step, whole=False)
+    walk(leg, state)
+    assert (state.step, leg.cut, leg.pace) == (steps, False, 1.0)
+    assert paused(state) == (steps == 10)
 
 
 def test_a_leg_ends_in_the_step_in_which_the_time_runs_out() -> None:
     left = iter([3.0, 2.0, 1.0, 0.0, -1.0])
-    leg = Leg(1.0, lambda: next(left), whole=False)
+    leg = Leg(1.0, lambda: next(left), lambda: 0.0, whole=False)
     state = walk(leg, State())
     assert (state.step, leg.cut, leg.needed) == (4, True, 0.0)
     assert state.stopped == "ended by luthier auto after step 4 of 30: the time was over"
@@ -280,14 +311,14 @@ def test_a_leg_is_given_up_where_its_first_steps_say_that_it_is_too_long(
         spent["clock"] += 4 * own if spent["processor"] <= 100 else own
         return 60 * minutes - spent["clock"]
 
-    leg = Leg(1.0, left, whole=True)
+    leg = Leg(1.0, left, lambda: 0.0, whole=True)
     state = walk(leg, State())
     assert (state.step, leg.needed) == (steps, needed)
 
 
 def test_what_stops_a_training_for_another_reason_stays() -> None:
     state = State(step=9, stopped="")
-    leg = Leg(1 / 3, lambda: 100.0, whole=True)
+    leg = leg_of(1 / 3)
     leg.start(THIRTY, state)
     state.step, state.stopped = 10, "early stopping: enough"
     leg.after_step(THIRTY, state, None)  # type: ignore[arg-type]

@@ -75,7 +75,7 @@ class Scale:
     def best(self, trials: Sequence[Trial]) -> Trial | None:
         """The one to take, by the furthest that each came: of those that the rows do not tell from the leader, the lowest loss.
 
-        A loss says of each row how sure the answer is, and not only whether it is right, so that few rows tell more by it.
+        A loss says of each row how likely the answer is, and not only whether it is right, so that few rows tell more by it.
         """
         leader = self.leader(trials)
         if leader is None or leader.scores[-1].loss is None:
@@ -89,8 +89,8 @@ class Scale:
         return min(scored, key=lambda one: (-self.sign * one.scores[-1].value, one.number), default=None)
 
     def _level(self, one: Trial, leader: Trial) -> bool:
-        """Whether a trial that has come as far is not shown to be worse."""
-        if one.failed or not one.scores or one.scores[-1].share < leader.scores[-1].share:
+        """Whether a trial is not shown to be worse."""
+        if one.failed or not one.scores:
             return False
         gain = self.gain(one.scores[-1], leader.scores[-1])
         return gain.interval is not None and not gain.hopeless

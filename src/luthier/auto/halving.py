@@ -11,8 +11,9 @@ from luthier.auto.ledger import Ledger, Score, Trial
 KEEP = 3
 """One of so many goes on from a rung: the eta of successive halving."""
 SHARES = ((1.0,), (1 / 3, 1.0), (1 / 9, 1 / 3, 1.0))
-"""How much of a training is done at the end of each rung; the first for which the time seems enough, else the last. Without need
-nothing is halved: in the midst of a training what begins slowly looks worse than it is.
+"""How much of a training is done at the end of each rung; the first for which the time seems enough. Without need nothing is halved: in
+the midst of a training what begins slowly looks worse than it is. Nor where the time is not enough even for the last: then one is trained
+after the other, as far as the time goes.
 """
 
 
@@ -29,7 +30,7 @@ def shares_for(trials: int, alone: float, left: float) -> tuple[float, ...]:
         steps = [after - before for before, after in zip((0.0, *shares), shares, strict=False)]
         if alone * sum(step * many for step, many in zip(steps, going, strict=True)) <= left:
             return shares
-    return SHARES[-1]
+    return SHARES[0]
 
 
 def entrants(scale: Scale, rung: int, trials: Sequence[Trial]) -> list[Trial]:
@@ -40,13 +41,13 @@ def entrants(scale: Scale, rung: int, trials: Sequence[Trial]) -> list[Trial]:
 
 
 def halve(scale: Scale, ledger: Ledger, wave: int, rung: int) -> None:
-    """Take out all but the best third; the recipe as it stands stays in, whatever it scored.
+    """Take out all but the best third of what is not at its end; the recipe as it stands stays in, whatever it scored.
 
     In later waves what is behind the best of those before at the same point of its training goes, too.
     """
     if [wave, rung] in ledger.halved:
         return
-    ranked = [pair for pair in scale.ranked(ledger.of(wave), rung) if not pair[0].out]
+    ranked = [pair for pair in scale.ranked(ledger.of(wave), rung) if not pair[0].out and not pair[0].whole]
     going = max(1, ceil(len(ranked) / KEEP))
     best = scale.best([one for one in ledger.trials if one.wave < wave])
     there = best.at(rung) if best else None
@@ -54,7 +55,7 @@ def halve(scale: Scale, ledger: Ledger, wave: int, rung: int) -> None:
         if not one.given and place >= going:
             went = "the best one went on" if going == 1 else f"the best {going} went on"
             one.out, one.waits = f"{score.value:.4f} is place {place + 1} of {len(ranked)}: {went}", True
-        elif best is not None and there is not None and scale.gain(score, there).value < 0:
+        elif best is not None and there is not None and not there.whole and scale.gain(score, there).value < 0:
             one.out = f"{score.value:.4f} where trial {best.number} had {there.value:.4f}"
     ledger.halved.append([wave, rung])
 

@@ -56,7 +56,7 @@ class Score(BaseModel):
     rung: int
     value: float
     loss: float | None = None
-    """Mean over the same rows; None where it is no number."""
+    """Mean over the same rows, of classes at their best temperature; None where it is no number."""
     resampled: Resampled
     step: int
     steps: int
@@ -65,6 +65,10 @@ class Score(BaseModel):
     """Passes over the training rows that were done."""
     seconds: float
     """That the rung took."""
+    pace: float = 0.0
+    """Seconds of a step in this rung; 0 where it had but one."""
+    opening: float = 0.0
+    """Seconds of the rung beside its steps, as for reading the weights."""
     whole: bool
     """Whether the training has come to its end."""
     cut: bool = False
@@ -128,10 +132,12 @@ class Trial(BaseModel):
 
     @property
     def rest(self) -> float:
-        """Seconds that the rest of its training will take: by what it took so far, else by the forecast."""
+        """Seconds that the rest of its training will take: by its last steps, else by all it took so far, else by the forecast."""
         last = self.last
         if last is None:
             return self.forecast or 0.0
+        if last.pace and not last.whole:
+            return last.pace * (last.steps - last.step) + min(one.opening for one in self.scores)
         return self.seconds / max(last.share, 1e-9) * (1 - last.share)
 
     def at(self, rung: int) -> Score | None:

@@ -46,7 +46,7 @@ class Race:
             going = [one.model for one in self._probe(models)]
             default = candidates.as_it_stands(self.recipe, self.own)
             others = list(candidates.first(self.recipe, self.own, going, methods))
-            self._wave(1, [*others[:1], default, *others[1:]])  # where minutes are few, the cheapest has been tried
+            self._wave(1, [*others[:2], default, *others[2:]])  # where minutes are few, the cheapest have been tried
             while not self.ledger.stopped:
                 self._next(len(self.ledger.waves) + 1)
         self.ledger.winner = self.best().number

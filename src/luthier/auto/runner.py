@@ -11,7 +11,8 @@ from luthier.auto.forecast import Forecast, forecast
 from luthier.auto.gain import Scale
 from luthier.auto.halving import SHARES
 from luthier.auto.ledger import Ledger, Score, Trial, kept
-from luthier.auto.leg import Leg, paused
+from luthier.auto.leg import SPARED, Leg, paused
+from luthier.evaluate.calibrate import least_loss
 from luthier.folder import RunFolder
 from luthier.recipe.schema import Recipe
 from luthier.search.space import laid_over
@@ -20,8 +21,8 @@ from luthier.show import Console
 from luthier.training.callbacks import Interrupt
 from luthier.training.stages import usual_epochs
 
-LONG = 100
-"""Steps to the first score from which on a forecast is worth the ten or so that it computes."""
+LONG = 300
+"""Steps to the first score above which a forecast is worth the ten or so that it computes."""
 WRITING = 5.0
 """Seconds for writing the model and the report at the end."""
 MOST_AT_END = 0.2
@@ -61,19 +62,27 @@ class Runner:
         return RunFolder(self.folder / "trials" / f"{trial.number:03d}")
 
     def left(self, trial: Trial | None = None) -> float:
-        """Seconds for a trial: those of the clock without what the end takes, and what the recipe as it stands still needs."""
-        left = self.clock.left - self._end()
-        default = self.ledger.default
+        """Seconds for a trial: those of the clock without what the end takes, and what the recipe as it stands still needs.
+
+        Before it has begun a trial may take a third in any case; where it cannot end in time it holds nothing up once it has begun.
+        """
+        left, default = self.free(), self.ledger.default
         if default is None or default is trial or default.whole or default.out:
             return left
-        return left - default.rest if default.rest <= left else left  # what cannot end in time holds nothing up
+        if not default.scores:
+            return max(left - default.rest, SPARED * left)
+        return left - default.rest if default.rest <= left else left
+
+    def free(self) -> float:
+        """Seconds of the clock without what the end takes."""
+        return self.clock.left - self._end()
 
     def foresee(self, one: Trial, always: bool = False) -> None:
         """Forecast time and memory of a long training, which no rate changes; one that does not fit, or cannot be, is out.
 
         A short one is its own forecast: measuring some steps would take as long; unless it is `always` wanted.
         """
-        if one.forecast is not None or one.out or not (always or self._steps(one) >= LONG):
+        if one.forecast is not None or one.out or not (always or self._steps(one) > LONG):
             return
         key = f"{one.model}|{ {**one.values, 'train.lr': None} }"
         try:
@@ -99,7 +108,7 @@ class Runner:
         began, folder = self.clock.spent, self.folder_of(one)
         one.attempts += 1
         self.write()
-        leg = Leg(share, lambda: self.left(one), whole=rung == 1 and not one.given)
+        leg = Leg(share, lambda: self.left(one), self.free, whole=rung == 1 and not one.given)
         try:
             with folder.locked():
                 worked = self.bench.work(own(self.recipe, one.values, folder), folder, leg)
@@ -112,7 +121,9 @@ class Runner:
         if score is None:
             one.out = f"no time: its first steps say {said(leg.needed)} to its first score, and {said(self.left(one))} are left for it"
             return
-        done = {"rung": rung, "cut": leg.cut, "seconds": round(self.clock.spent - began, 3)}
+        seconds = self.clock.spent - began
+        took = {"seconds": seconds, "pace": leg.pace, "opening": max(0.0, seconds - leg.pace * leg.steps)}
+        done = {"rung": rung, "cut": leg.cut, **{name: round(value, 4) for name, value in took.items()}}
         one.scores.append(score.model_copy(update=done))
 
     def taken(self, best: Trial) -> str:
@@ -173,7 +184,7 @@ class Runner:
         return Score(
             rung=0,
             value=figures[self.monitor],
-            loss=scored.loss if math.isfinite(scored.loss) else None,
+            loss=self._loss(scored.loss, targets, scored.per_row),
             resampled=kept(drawn),
             step=state.step,
             steps=job.steps(state),
@@ -181,6 +192,13 @@ class Runner:
             seconds=0.0,
             whole=not paused(state),
         )
+
+    def _loss(self, plain: float, targets: Any, per_row: Any) -> float | None:
+        """The validation loss; of classes at the temperature that suits them best, as any further epoch makes a network surer of itself."""
+        if not math.isfinite(plain):
+            return None
+        classes = self.met.data.target.calibrated(1.0, {}) is not None
+        return least_loss(targets, per_row) if classes else plain
 
     def _failed(self, one: Trial, reason: str) -> None:
         """Write the reason down; it is shown, not dropped."""

@@ -7,7 +7,7 @@ from sklearn import metrics as reference
 
 from luthier.errors import DataError
 from luthier.evaluate import metrics
-from luthier.evaluate.calibrate import Goal, least_loss, temperature, tempered, threshold
+from luthier.evaluate.calibrate import Goal, temperature, tempered, threshold
 
 
 def too_sure(rows=800, classes=3, times=2.5, seed=0):
@@ -29,17 +29,6 @@ def test_the_temperature_is_that_of_scipy_over_sklearns_log_loss(classes):
     found = temperature(targets, softmax(logits, axis=1).astype(np.float32))
     assert found == pytest.approx(expected, rel=1e-3)
     assert found == pytest.approx(2.5, rel=0.2)
-
-
-@pytest.mark.parametrize("sure", [0.3, 1.0, 4.0])
-def test_the_least_loss_does_not_see_how_sure_the_answers_are(sure):
-    targets, probabilities = single(300, 3, skill=1.5)
-    logits = np.log(probabilities.astype(np.float64))
-    found = least_loss(targets, softmax(sure * logits, axis=1))
-    tried = [reference.log_loss(targets, softmax(logits / one, axis=1)) for one in np.geomspace(0.1, 10, 2000)]
-    assert found == pytest.approx(min(tried), abs=1e-5)
-    right = np.eye(3)[targets] * 0.8 + 0.05
-    assert least_loss(targets, right / right.sum(axis=1, keepdims=True)) == pytest.approx(0, abs=1e-6)
 
 
 def test_several_labels_share_a_temperature():

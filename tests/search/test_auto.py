@@ -24,7 +24,6 @@ from luthier.auto.leg import Leg
 from luthier.auto.race import Race
 from luthier.auto.runner import Runner
 from luthier.errors import RecipeError, RunError
-from luthier.evaluate.calibrate import least_loss
 from luthier.pipeline import train
 from luthier.recipe.reading import dump
 from luthier.search.trial import ATTEMPTS, Bench
@@ -109,15 +108,6 @@ def test_going_on_from_a_rung_is_the_same_as_never_to_have_stopped(found: Path, 
     again = train(found / "best.yaml", output=str(tmp_path / "again"))
     model = "model/model.safetensors"
     assert (again.path / model).read_bytes() == (found / model).read_bytes()
-
-
-def test_the_loss_of_classes_is_that_at_their_best_temperature(found: Path) -> None:
-    facts = facts_of(found)
-    run = public.Run(found)
-    targets, probabilities = run._stored("validation")
-    least = facts["trials"][facts["winner"]]["scores"][-1]["loss"]
-    assert least == pytest.approx(least_loss(targets, probabilities), abs=1e-5)
-    assert least <= run.evaluate("validation").metrics["log_loss"] + 1e-6
 
 
 def test_what_fails_is_shown_with_its_reason(found: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from luthier.auto.ledger import Probed, Resampled, Score, Trial
-from luthier.evaluate.bootstrap import percentiles
+from luthier.evaluate.bootstrap import Array, percentiles
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Gain:
     value: float
     interval: tuple[float, float] | None
     """95 %; None where nothing is known."""
+    error: float | None = None
+    """Its standard error; None where nothing is known."""
 
     @property
     def sure(self) -> bool:
@@ -29,6 +31,11 @@ class Gain:
     def hopeless(self) -> bool:
         """Whether the rows show that it is worse."""
         return self.interval is not None and self.interval[1] < 0
+
+    @property
+    def level(self) -> bool:
+        """Whether the first one is no more than a standard error worse."""
+        return self.error is not None and self.value >= -self.error
 
     @property
     def said(self) -> str:
@@ -58,14 +65,10 @@ class Scale:
             more: that the first is hoped to gain yet, at least 0.
         """
         value = self.sign * ((one.value or 0.0) - (other.value or 0.0)) + more
-        return Gain(value, self._interval(one.resampled, other.resampled, more))
-
-    def _interval(self, one: Resampled, other: Resampled, more: float) -> tuple[float, float] | None:
-        if not one or len(one) != len(other):
-            return None
-        first, second = (np.array(values, dtype=np.float64) for values in (one, other))
-        differences = self.sign * (first - second) + more
-        return percentiles(differences) if np.isfinite(differences).any() else None
+        differences = self.sign * _apart(one.resampled, other.resampled) + more
+        if not np.isfinite(differences).any():
+            return Gain(value, None)
+        return Gain(value, percentiles(differences), float(np.nanstd(differences)))
 
     def ranked(self, trials: Sequence[Trial], rung: int) -> list[tuple[Trial, Score]]:
         """Those that have a score at the end of a rung, the best first; of equal ones the earlier."""
@@ -73,14 +76,16 @@ class Scale:
         return sorted(scored, key=lambda pair: (-self.sign * pair[1].value, pair[0].number))
 
     def best(self, trials: Sequence[Trial]) -> Trial | None:
-        """The one to take, by the furthest that each came: of those that the rows do not tell from the leader, the lowest loss.
+        """The one to take, by the furthest that each came: of those within a standard error of the leader, the lowest loss.
 
-        A loss says of each row how likely the answer is, and not only whether it is right, so that few rows tell more by it.
+        The rule of one standard error is that of Breiman, Friedman, Olshen & Stone 1984, "Classification and Regression Trees", section
+        3.4.3. A loss says of each row how likely the answer is, and not only whether it is right, so that few rows tell more by it.
         """
         leader = self.leader(trials)
         if leader is None or leader.scores[-1].loss is None:
             return leader
-        level = [one for one in trials if one is leader or self._level(one, leader)]
+        scored = [one for one in trials if one.scores and not one.failed]
+        level = [one for one in scored if one is leader or self.gain(one.scores[-1], leader.scores[-1]).level]
         return min(level, key=lambda one: (_loss(one), one is not leader, one.number))
 
     def leader(self, trials: Sequence[Trial]) -> Trial | None:
@@ -88,18 +93,18 @@ class Scale:
         scored = [one for one in trials if one.scores and not one.failed]
         return min(scored, key=lambda one: (-self.sign * one.scores[-1].value, one.number), default=None)
 
-    def _level(self, one: Trial, leader: Trial) -> bool:
-        """Whether a trial is not shown to be worse."""
-        if one.failed or not one.scores:
-            return False
-        gain = self.gain(one.scores[-1], leader.scores[-1])
-        return gain.interval is not None and not gain.hopeless
-
     def hope(self, trials: Sequence[Trial], rung: int) -> float:
         """The most that a trial has gained from the end of a rung to its own, at least 0."""
         pairs = [(one.at(rung), one.last) for one in trials if one.whole and not one.failed]
         gains = [self.sign * (end.value - begun.value) for begun, end in pairs if begun is not None and end is not None]
         return max([0.0, *gains])
+
+
+def _apart(one: Resampled, other: Resampled) -> Array:
+    """Differences on the same resamples; empty where one of both has none."""
+    if len(one) != len(other):
+        return np.array([])
+    return np.array(one, dtype=np.float64) - np.array(other, dtype=np.float64)
 
 
 def _loss(one: Trial) -> float:

@@ -56,7 +56,7 @@ class Score(BaseModel):
     rung: int
     value: float
     loss: float | None = None
-    """Mean over the same rows, of classes at their best temperature; None where it is no number."""
+    """Mean over the same rows; None where it is no number."""
     resampled: Resampled
     step: int
     steps: int

@@ -12,7 +12,6 @@ from luthier.auto.gain import Scale
 from luthier.auto.halving import SHARES
 from luthier.auto.ledger import Ledger, Score, Trial, kept
 from luthier.auto.leg import SPARED, Leg, paused
-from luthier.evaluate.calibrate import least_loss
 from luthier.folder import RunFolder
 from luthier.recipe.schema import Recipe
 from luthier.search.space import laid_over
@@ -135,8 +134,8 @@ class Runner:
             return f"{told} is the best by {self.monitor} {where}: {last.value:.4f}"
         highest = leader.scores[-1]
         return (
-            f"{told} is taken for its loss of {last.loss:.4f} {where}: by {self.monitor}, {last.value:.4f}, they do not tell it from trial "
-            f"{leader.number} ({leader.said}), which has {highest.value:.4f} and a loss of {highest.loss:.4f}"
+            f"{told} is taken for its loss of {last.loss:.4f} {where}: by {self.monitor}, {last.value:.4f}, it is within a standard error "
+            f"of trial {leader.number} ({leader.said}), which has {highest.value:.4f} and a loss of {highest.loss:.4f}"
         )
 
     def drop_weights(self, one: Trial) -> None:
@@ -184,7 +183,7 @@ class Runner:
         return Score(
             rung=0,
             value=figures[self.monitor],
-            loss=self._loss(scored.loss, targets, scored.per_row),
+            loss=scored.loss if math.isfinite(scored.loss) else None,
             resampled=kept(drawn),
             step=state.step,
             steps=job.steps(state),
@@ -192,13 +191,6 @@ class Runner:
             seconds=0.0,
             whole=not paused(state),
         )
-
-    def _loss(self, plain: float, targets: Any, per_row: Any) -> float | None:
-        """The validation loss; of classes at the temperature that suits them best, as any further epoch makes a network surer of itself."""
-        if not math.isfinite(plain):
-            return None
-        classes = self.met.data.target.calibrated(1.0, {}) is not None
-        return least_loss(targets, per_row) if classes else plain
 
     def _failed(self, one: Trial, reason: str) -> None:
         """Write the reason down; it is shown, not dropped."""

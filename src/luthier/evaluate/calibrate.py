@@ -62,35 +62,14 @@ def temperature(targets: Array, probabilities: Array) -> float:
     Raises:
         DataError: all rows are answered right, or no better than by chance, so that no temperature is best.
     """
+    from scipy.optimize import minimize_scalar
+
     targets, probabilities = checked(targets, probabilities)
     if (decide(targets, probabilities) == targets).all():
         raise DataError(
             f"All {len(targets)} validation rows are answered right, so they cannot tell how sure the model should be: it takes rows that "
             "are answered wrong. Give more validation rows, by data.split.parts or data.files.validation."
         )
-    best, _ = _fitted(targets, probabilities)
-    if best > 0.99 * HOTTEST:
-        raise DataError(
-            f"The answers to the {len(targets)} validation rows are no better than chance, so no temperature makes their confidence right. "
-            "Train longer, or look at the labels first."
-        )
-    return best
-
-
-def least_loss(targets: Array, probabilities: Array) -> float:
-    """Mean log loss of the rows at the temperature that makes them likeliest: what the answers are worth, however sure they are.
-
-    Args:
-        targets: class indices (rows,), or 0/1 (rows, labels).
-        probabilities: (rows, labels).
-    """
-    return _fitted(*checked(targets, probabilities))[1]
-
-
-def _fitted(targets: Array, probabilities: Array) -> tuple[float, float]:
-    """The temperature that makes the rows likeliest, of those that are tried, and their log loss at it."""
-    from scipy.optimize import minimize_scalar
-
     logits = _logits(probabilities, targets.ndim == 2)
     found = minimize_scalar(
         lambda log: _log_loss(targets, logits / np.exp(log)),
@@ -98,7 +77,13 @@ def _fitted(targets: Array, probabilities: Array) -> tuple[float, float]:
         method="bounded",
         options={"xatol": 1e-6},
     )
-    return float(np.exp(found.x)), float(found.fun)
+    best = float(np.exp(found.x))
+    if best > 0.99 * HOTTEST:
+        raise DataError(
+            f"The answers to the {len(targets)} validation rows are no better than chance, so no temperature makes their confidence right. "
+            "Train longer, or look at the labels first."
+        )
+    return best
 
 
 def threshold(truth: Array, scores: Array, goal: Goal, label: str) -> float:

@@ -12,7 +12,7 @@ import torch
 from autos import ledger_of, score, trial
 
 from luthier import hardware, suggested_model
-from luthier.auto import candidates, halving, probing
+from luthier.auto import candidates, halving, probing, report
 from luthier.auto.clock import Clock, said
 from luthier.auto.gain import Gain, Scale
 from luthier.auto.ledger import Probed, Score, Trial, kept
@@ -106,6 +106,21 @@ def test_the_best_third_and_the_recipe_as_it_stands_go_on() -> None:
     before = ledger.model_copy(deep=True)
     halving.halve(UP, ledger, 1, 1)
     assert ledger == before, "a search that was killed decides once"
+
+
+def test_a_figure_stands_in_the_column_of_what_was_done() -> None:
+    def shown(one: Trial) -> list[str]:
+        told = report._trial(one, ledger_of(one))["after"]
+        assert isinstance(told, list)
+        return told
+
+    assert shown(trial(1, 0.5, 0.75, whole=True)) == ["0.5000", "0.7500"]
+    assert shown(trial(1, 0.5)) == ["0.5000", "–"]
+    assert shown(trial(1)) == ["–", "–"]
+    assert shown(trial(1, 0.75, whole=True)) == ["–", "0.7500"], "it went on to its end at once"
+    cut = trial(1, 0.5, 0.625)
+    cut.scores[-1].cut = True
+    assert shown(cut) == ["0.5000", "0.6250 at 67%"]
 
 
 def test_what_is_at_its_end_takes_no_place() -> None:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from luthier.auto import FACTS, PAGE, plots
 from luthier.auto.candidates import METHODS_TRIED
 from luthier.auto.clock import said
-from luthier.auto.ledger import Probed, Score, Trial, interval, short
+from luthier.auto.ledger import Ledger, Probed, Score, Trial, interval, short
 from luthier.auto.runner import Runner
 from luthier.evaluate.report import environment
 from luthier.run import Run
@@ -28,7 +28,7 @@ def write(runner: Runner) -> dict[str, Any]:
 def gather(runner: Runner) -> dict[str, Any]:
     """Everything that the page shows, as JSON."""
     ledger = runner.ledger
-    trials = [_trial(one, ledger.winner) for one in ledger.trials]
+    trials = [_trial(one, ledger) for one in ledger.trials]
     chosen = f"chosen by {runner.monitor} and loss on {runner.rows[CHOSEN_ON]} validation rows"
     facts = {
         "title": f"{runner.folder.path.name}: {len(trials)} trials, {chosen}",
@@ -106,16 +106,25 @@ def _probe(one: Probed) -> dict[str, Any]:
     }
 
 
-def _trial(one: Trial, winner: int | None) -> dict[str, Any]:
+def _trial(one: Trial, ledger: Ledger) -> dict[str, Any]:
     return {
         **one.model_dump(exclude={"scores", "attempts"}),
         "said": one.said,
         "given": one.given,
         "short": short(one.model),
         "scores": [_score(score) for score in one.scores],
+        "after": [_after(one, rung, len(ledger.shares)) for rung in range(1, len(ledger.shares) + 1)],
         "seconds": round(one.seconds, 1),
-        "state": _state(one, winner),
+        "state": _state(one, ledger.winner),
     }
+
+
+def _after(one: Trial, rung: int, last: int) -> str:
+    """The figure at the end of a rung: one that went on to its end at once stands in the last, one that was cut says how far it came."""
+    found = [score for score in one.scores if rung == (last if score.whole else score.rung)]
+    if not found:
+        return "–"
+    return f"{found[-1].value:.4f}" + (f" at {found[-1].share:.0%}" if found[-1].cut else "")
 
 
 def _state(one: Trial, winner: int | None) -> str:

@@ -300,9 +300,9 @@ def test_a_leg_ends_at_its_share_and_the_next_goes_on() -> None:
 
 @pytest.mark.parametrize(("left", "steps"), [(59.0, 10), (61.0, 30)])
 def test_what_can_end_in_a_third_of_the_time_left_goes_to_its_end(left: float, steps: int) -> None:
-    """Each step takes a second; half a second is not kept for another trial."""
+    """Each step takes a second; ten and a half seconds are not kept for another trial."""
     state = State()
-    leg = Leg(1 / 3, lambda: 0.5, lambda: left + 10 - state.step, whole=False)
+    leg = Leg(1 / 3, lambda: 10.5 - state.step, lambda: left + 10 - state.step, whole=False)
     walk(leg, state)
     assert (state.step, leg.cut, leg.pace) == (steps, False, 1.0)
     assert paused(state) == (steps == 10)

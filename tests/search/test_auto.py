@@ -371,6 +371,24 @@ def test_time_is_kept_for_the_recipe_as_it_stands(
     assert begun.runner.left(other) == 90
 
 
+@pytest.mark.parametrize(("width", "winner"), [(0.1, 1), (0.5, 0)])
+def test_another_rate_is_taken_only_where_the_rows_show_that_it_is_better(
+    begun: Race, width: float, winner: int
+) -> None:
+    """It is 0.05 better, and its loss is lower; with resamples of another width the interval of the difference holds 0."""
+    for number, value, loss in ((0, 0.80, 0.5), (1, 0.85, 0.4)):
+        one = trial(number, wave=number + 1)
+        one.scores = [score(1, value, whole=True, width=width if number else 0.1).model_copy(update={"loss": loss})]
+        begun.ledger.trials.append(one)
+    begun.ledger.waves = [begun._brought(1, None)]
+    before = begun.scale.best(begun.ledger.of(1))
+    begun.ledger.waves.append(begun._brought(2, before))
+    assert begun.best().number == winner
+    assert begun.ledger.waves[-1].startswith("Wave 2: trial 1 (full, lr 1) leads, f1_macro 0.8500")
+    assert (begun.ledger.stopped == "") == (winner == 1)
+    assert begun.ledger.stopped.endswith("over trial 0, which is kept") == (winner == 0)
+
+
 def test_the_two_cheapest_are_tried_before_the_recipe_as_it_stands(begun: Race, monkeypatch: Any) -> None:
     entered: list[str] = []
 

@@ -19,8 +19,6 @@ class Gain:
     value: float
     interval: tuple[float, float] | None
     """95 %; None where nothing is known."""
-    error: float | None = None
-    """Its standard error; None where nothing is known."""
 
     @property
     def sure(self) -> bool:
@@ -34,8 +32,8 @@ class Gain:
 
     @property
     def level(self) -> bool:
-        """Whether the first one is no more than a standard error worse."""
-        return self.error is not None and self.value >= -self.error
+        """Whether the rows do not show that it is worse."""
+        return self.interval is not None and not self.hopeless
 
     @property
     def said(self) -> str:
@@ -68,7 +66,7 @@ class Scale:
         differences = self.sign * _apart(one.resampled, other.resampled) + more
         if not np.isfinite(differences).any():
             return Gain(value, None)
-        return Gain(value, percentiles(differences), float(np.nanstd(differences)))
+        return Gain(value, percentiles(differences))
 
     def ranked(self, trials: Sequence[Trial], rung: int) -> list[tuple[Trial, Score]]:
         """Those that have a score at the end of a rung, the best first; of equal ones the earlier."""
@@ -76,10 +74,9 @@ class Scale:
         return sorted(scored, key=lambda pair: (-self.sign * pair[1].value, pair[0].number))
 
     def best(self, trials: Sequence[Trial]) -> Trial | None:
-        """The one to take, by the furthest that each came: of those within a standard error of the leader, the lowest loss.
+        """The one to take, by the furthest that each came: of those that the rows do not tell from the leader, the lowest loss.
 
-        The rule of one standard error is that of Breiman, Friedman, Olshen & Stone 1984, "Classification and Regression Trees", section
-        3.4.3. A loss says of each row how likely the answer is, and not only whether it is right, so that few rows tell more by it.
+        A loss says of each row how likely the answer is, and not only whether it is right, so that few rows tell more by it.
         """
         leader = self.leader(trials)
         if leader is None or leader.scores[-1].loss is None:

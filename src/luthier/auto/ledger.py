@@ -56,7 +56,7 @@ class Score(BaseModel):
     rung: int
     value: float
     loss: float | None = None
-    """Mean over the same rows; None where it is no number."""
+    """Of the same rows: the Brier score of classes, else the mean loss; None where it is no number."""
     resampled: Resampled
     step: int
     steps: int
@@ -164,6 +164,8 @@ class Ledger(BaseModel):
     """Wave and rung of each halving that was done."""
     waves: list[str] = []
     """What each wave has brought, in words."""
+    unproven: list[int] = []
+    """Waves whose gain the rows do not show."""
     stopped: str = ""
     """Why the search is over; empty while it is not."""
     winner: int | None = None
@@ -174,6 +176,11 @@ class Ledger(BaseModel):
     def default(self) -> Trial | None:
         """The recipe as it stands; None before trials are entered."""
         return next((one for one in self.trials if one.given), None)
+
+    @property
+    def contenders(self) -> list[Trial]:
+        """Trials that may be taken: another rate only where the rows show that it is better."""
+        return [one for one in self.trials if one.wave not in self.unproven]
 
     def of(self, wave: int) -> list[Trial]:
         """The trials of a wave."""

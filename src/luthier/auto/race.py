@@ -58,7 +58,7 @@ class Race:
         Raises:
             RunError: there is none.
         """
-        best = self.scale.best(self.ledger.trials)
+        best = self.scale.best(self.ledger.contenders)
         if best is None:
             told = "".join(f"\n  {one.said}: {one.out or 'no time was left'}" for one in self.ledger.trials)
             raise RunError(
@@ -203,7 +203,7 @@ class Race:
         loss = (
             ""
             if best is self.scale.leader(self.ledger.trials)
-            else f" and the lowest loss of its like, {last.loss:.4f}"
+            else f" and the lowest {self.runner.loss} of its like, {last.loss:.4f}"
         )
         lead = f"Wave {wave}: trial {best.number} ({best.said}) leads, {self.runner.monitor} {last.value:.4f}{loss}"
         if before is None:
@@ -215,7 +215,10 @@ class Race:
             return f"{lead}, as before."
         gain = self.scale.gain(best.scores[-1], before.scores[-1])
         if not gain.sure:
-            self._stop(f"nothing is gained that the validation rows can show: {gain.said} over trial {before.number}")
+            self.ledger.unproven.append(wave)
+            self._stop(
+                f"nothing is gained that the validation rows can show: {gain.said} over trial {before.number}, which is kept"
+            )
         return f"{lead}: {gain.said} over trial {before.number}."
 
     def _line(self, one: Trial) -> str:

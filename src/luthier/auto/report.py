@@ -29,11 +29,12 @@ def gather(runner: Runner) -> dict[str, Any]:
     """Everything that the page shows, as JSON."""
     ledger = runner.ledger
     trials = [_trial(one, ledger) for one in ledger.trials]
-    chosen = f"chosen by {runner.monitor} and loss on {runner.rows[CHOSEN_ON]} validation rows"
+    chosen = f"chosen by {runner.monitor} and {runner.loss} on {runner.rows[CHOSEN_ON]} validation rows"
     facts = {
         "title": f"{runner.folder.path.name}: {len(trials)} trials, {chosen}",
         "sentence": sentence(runner),
         "monitor": runner.monitor,
+        "loss": runner.loss,
         "lower_is_better": runner.scale.lower_is_better,
         "rows": runner.rows,
         "minutes": ledger.minutes,

@@ -52,6 +52,7 @@ class Runner:
         self.judge = self.met.data.target.judge
         self.monitor = recipe.train.monitor or self.judge.monitor
         self.scale = Scale(self.judge.lower_is_better(self.monitor))
+        self.loss = self.judge.figures["brier"].title if "brier" in self.judge.figures else "loss"
         self.rows = {name: int(one["rows"]) for name, one in self.met.data.facts["splits"].items()}
         self._per_row = 0.0
         self._known: dict[str, Forecast] = {}
@@ -129,18 +130,18 @@ class Runner:
         """What is taken and by what, for people."""
         told, last = f"Trial {best.number} ({best.said})", best.scores[-1]
         where = f"on {self.rows[CHOSEN_ON]:,} validation rows"
-        leader = self.scale.leader(self.ledger.trials)
+        leader = self.scale.leader(self.ledger.contenders)
         if leader is None or leader is best:
             return f"{told} is the best by {self.monitor} {where}: {last.value:.4f}"
         highest = leader.scores[-1]
         return (
-            f"{told} is taken for its loss of {last.loss:.4f} {where}: by {self.monitor}, {last.value:.4f}, it is within a standard error "
-            f"of trial {leader.number} ({leader.said}), which has {highest.value:.4f} and a loss of {highest.loss:.4f}"
+            f"{told} is taken for its {self.loss} of {last.loss:.4f} {where}: by {self.monitor}, {last.value:.4f}, they do not tell it "
+            f"from trial {leader.number} ({leader.said}), which has {highest.value:.4f} and a {self.loss} of {highest.loss:.4f}"
         )
 
     def drop_weights(self, one: Trial) -> None:
         """Free the disk of a trial that goes no further, but for the best."""
-        if one.out and not one.waits and one is not self.scale.best(self.ledger.trials):
+        if one.out and not one.waits and one is not self.scale.best(self.ledger.contenders):
             shutil.rmtree(self.folder_of(one) / "checkpoints", ignore_errors=True)
 
     def write(self) -> None:
@@ -183,7 +184,7 @@ class Runner:
         return Score(
             rung=0,
             value=figures[self.monitor],
-            loss=scored.loss if math.isfinite(scored.loss) else None,
+            loss=found if math.isfinite(found := figures.get("brier", scored.loss)) else None,
             resampled=kept(drawn),
             step=state.step,
             steps=job.steps(state),

@@ -1,20 +1,16 @@
 """Which trial to take, where few validation rows say it: rules of choice, by what their choices are worth on test rows.
 
-    OMP_NUM_THREADS=1 python benchmarks/choice.py run --data sst2 --model FOLDER --rows 400 --seed 0     # adds to choice.jsonl
-    python benchmarks/choice.py page                                                                   # writes AUTO.md
+    python benchmarks/choice.py            # writes AUTO.md, from the single defaults of auto.jsonl
 
-Each draw of rows trains the methods of auto.py at their defaults, a fifth of the rows being validation. Each rule then takes one of
-them by validation figures alone; what it loses is the test F1 that the best of them has more.
+Each rule takes one of the single defaults of a draw by validation figures alone; what it loses is the test F1 that the best of them has
+more: on average and, in brackets, at most.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,38 +18,7 @@ import auto
 import numpy as np
 from page import write
 
-LINES = auto.HERE / "choice.jsonl"
-KEPT = 200
-"""Resamples of the validation rows that are written down."""
 Run = dict[str, Any]
-
-
-def run(given: list[str]) -> None:
-    """Train the methods on one draw of rows."""
-    sys.argv[1:] = given
-    options = auto.read_options()
-    with tempfile.TemporaryDirectory() as place:
-        recipe = auto.recipe_of(options, *auto.draw(options), Path(place))
-        for method in auto.DATA[options.data].methods:
-            found = single(recipe, method, Path(place) / method)
-            line = {"data": options.data, "rows": options.rows, "seed": options.seed, "method": method, **found}
-            with LINES.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-
-
-def single(recipe: dict[str, Any], method: str, output: Path) -> Run:
-    """A training: its figures on test and validation rows, and the latter on resamples of them."""
-    from luthier.pipeline import train
-
-    run = train({**recipe, "method": method, "output": str(output)})
-    held = run.evaluate("validation").metrics
-    drawn = run.target.judge.resampled(*run._stored("validation"), 0)["f1_macro"]
-    return {
-        "test": run.evaluate("test").metrics["f1_macro"],
-        "held": held["f1_macro"],
-        "loss": held["log_loss"],
-        "drawn": [round(float(one), 4) for one in drawn[:KEPT]],
-    }
 
 
 def highest(runs: list[Run]) -> Run:
@@ -66,47 +31,62 @@ def lowest_loss(runs: list[Run]) -> Run:
     return min(runs, key=lambda one: one["loss"])
 
 
-def lowest_loss_of_ties(runs: list[Run]) -> Run:
-    """By the loss among those that the rows do not tell from the one with the highest figure."""
+def lowest_calibrated(runs: list[Run]) -> Run:
+    """By the loss at the temperature that makes the rows likeliest."""
+    return min(runs, key=lambda one: one["calibrated"])
+
+
+def lowest_brier(runs: list[Run]) -> Run:
+    """By the Brier score."""
+    return min(runs, key=lambda one: one["brier"])
+
+
+def not_told(runs: list[Run]) -> list[Run]:
+    """Those whose figure is not below the highest on 95 % of the resamples of the rows."""
     best = highest(runs)
-    return lowest_loss([one for one in runs if not worse(one, best)])
+    return [one for one in runs if np.percentile(_apart(one, best), 97.5) >= 0]
 
 
-def worse(one: Run, best: Run) -> bool:
-    """Whether the 95 % interval of the difference lies below 0."""
-    return bool(np.percentile(np.subtract(one["drawn"], best["drawn"]), 97.5) < 0)
+def near(runs: list[Run]) -> list[Run]:
+    """Those whose figure is within a standard error of the highest."""
+    best = highest(runs)
+    return [one for one in runs if best["held"] - one["held"] <= np.std(_apart(one, best))]
+
+
+def _apart(one: Run, best: Run) -> Any:
+    return np.subtract(one["held_drawn"], best["held_drawn"])
 
 
 RULES: dict[str, Callable[[list[Run]], Run]] = {
     "highest F1": highest,
     "lowest loss": lowest_loss,
-    "lowest loss of those not told from the highest F1": lowest_loss_of_ties,
+    "lowest loss, not told apart": lambda runs: lowest_loss(not_told(runs)),
+    "lowest loss, within a standard error": lambda runs: lowest_loss(near(runs)),
+    "lowest calibrated loss, not told apart": lambda runs: lowest_calibrated(not_told(runs)),
+    "lowest Brier score": lowest_brier,
+    "lowest Brier score, not told apart (auto)": lambda runs: lowest_brier(not_told(runs)),
 }
 
 
-def table(lines: Iterable[Run]) -> str:
-    """What each rule takes from each draw, and what it loses on average."""
-    draws: dict[tuple[str, int, int], list[Run]] = defaultdict(list)
-    for line in lines:
-        draws[line["data"], line["rows"], line["seed"]].append(line)
-    told = [f"| data, rows, draw | best | {' | '.join(RULES)} |", "|---" * (len(RULES) + 2) + "|"]
-    lost = {name: [] for name in RULES}  # type: dict[str, list[float]]
-    for (data, rows, seed), runs in draws.items():
-        best, taken = max(one["test"] for one in runs), {name: rule(runs) for name, rule in RULES.items()}
-        for name, one in taken.items():
-            lost[name].append(best - one["test"])
-        names = " | ".join(f"{one['method']} {one['test']:.3f}" for one in taken.values())
-        told.append(f"| {data}, {rows}, {seed} | {best:.3f} | {names} |")
-    told.append("| lost on average | | " + " | ".join(f"{np.mean(lost[name]):.3f}" for name in RULES) + " |")
+def table(draws: list[dict[str, Any]]) -> str:
+    """What each rule loses, where all single defaults are there, and where any two or three of them are."""
+    told = ["| | " + " | ".join(RULES) + " |", "|---" * (len(RULES) + 1) + "|"]
+    for many in (4, 3, 2):
+        lost = {name: [loss for draw in draws for loss in losses(draw, many, rule)] for name, rule in RULES.items()}
+        cases = len(next(iter(lost.values())))
+        cells = " | ".join(f"{np.mean(found):.4f} ({max(found):.3f})" for found in lost.values())
+        told.append(f"| {many} methods, {cases} cases | {cells} |")
     return "\n".join(told)
 
 
+def losses(draw: dict[str, Any], many: int, rule: Callable[[list[Run]], Run]) -> Iterator[float]:
+    """By how much what a rule takes is behind the best by test F1, for all choices of so many methods of a draw."""
+    runs = [one for name, one in draw["found"].items() if name != "auto"]
+    for some in combinations(runs, many):
+        yield max(one["value"] for one in some) - rule(list(some))["value"]
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "run":
-        run(sys.argv[2:])
-    else:
-        parser = argparse.ArgumentParser()
-        parser.add_argument("what", choices=["page"])
-        parser.add_argument("--output", type=Path, default=auto.HERE / "AUTO.md")
-        lines = map(json.loads, LINES.read_text(encoding="utf-8").splitlines())
-        write(parser.parse_args().output, "choice.py", table(lines), "luthier auto beside single defaults")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=auto.HERE / "AUTO.md")
+    write(parser.parse_args().output, "choice.py", table(auto.read_lines()), "luthier auto beside single defaults")

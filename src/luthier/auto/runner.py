@@ -64,14 +64,16 @@ class Runner:
     def left(self, trial: Trial | None = None) -> float:
         """Seconds for a trial: those of the clock without what the end takes, and what the recipe as it stands still needs.
 
-        Before it has begun a trial may take a third in any case; where it cannot end in time it holds nothing up once it has begun.
+        Before it has begun a trial may take a third in any case. Where it cannot end in time it holds nothing up once it has begun, nor
+        before anything has come to its end.
         """
         left, default = self.free(), self.ledger.default
         if default is None or default is trial or default.whole or default.out:
             return left
-        if not default.scores:
-            return max(left - default.rest, SPARED * left)
-        return left - default.rest if default.rest <= left else left
+        late, begun = default.rest > left, bool(default.scores)
+        if late and (begun or not any(one.whole for one in self.ledger.trials)):
+            return left
+        return left - default.rest if begun else max(left - default.rest, SPARED * left)
 
     def free(self) -> float:
         """Seconds of the clock without what the end takes."""

@@ -170,12 +170,13 @@ def measure(name: str, recipe: dict[str, Any], place: Path, minutes: float) -> d
 
 def calibrated(targets: Any, probabilities: Any) -> float:
     """The log loss at the temperature that makes the rows likeliest; 0 where all are answered right."""
+    from luthier.evaluate import metrics
     from luthier.evaluate.calibrate import temperature, tempered
-    from luthier.evaluate.metrics import measure
 
     if (probabilities.argmax(axis=1) == targets).all():
         return 0.0
-    return measure(targets, tempered(probabilities, temperature(targets, probabilities), several=False))["log_loss"]
+    found = metrics.measure(targets, tempered(probabilities, temperature(targets, probabilities), several=False))
+    return found["log_loss"]
 
 
 def resampled(run: Any, rows: str) -> Any:

@@ -40,11 +40,6 @@ from luthier.training.loop import fit
 FORCED = "luthier train --force trains all the same."
 """Said where there is no room for a training; a search does not train what has none."""
 
-SETTLING = 0.2
-"""Seconds between the last barrier of several processes and the end of their group. Gloo's thread takes the GIL once more to free the
-barrier; who frees the group before that holds the GIL and waits for the thread for ever (torch 2.13, seen in a backtrace).
-"""
-
 
 def train(
     recipe: str | Path | Mapping[str, Any] | Recipe,
@@ -134,8 +129,9 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
     if state.stopped != callbacks.Interrupt.REASON:
         finish(folder, job, ready, state, console)
     accelerator.wait_for_everyone()
-    if accelerator.num_processes > 1:
-        time.sleep(SETTLING)
+    # A model wrapped for several processes that outlives their group frees it while holding the GIL, which gloo's thread may wait for.
+    del job
+    accelerator.free_memory()
     accelerator.end_training()
     return state
 

@@ -392,6 +392,18 @@ def test_another_rate_is_taken_only_where_the_rows_show_that_it_is_better(
     assert begun.ledger.stopped.endswith("over trial 0, which is kept") == (winner == 0)
 
 
+def test_what_leads_for_the_lowest_loss_of_its_like_is_said_to(begun: Race) -> None:
+    for number, value, loss in ((0, 0.80, 0.9), (1, 0.78, 0.5)):
+        one = trial(number)
+        one.scores = [score(1, value, whole=True, width=0.5 if number else 0.1).model_copy(update={"loss": loss})]
+        begun.ledger.trials.append(one)
+    assert begun._brought(1, None) == (
+        "Wave 1: trial 1 (full, lr 1) leads, f1_macro 0.7800 and the lowest Brier score of its like, 0.5000."
+    )
+    begun.ledger.trials[1].scores[0].loss = 0.95
+    assert begun._brought(1, None) == "Wave 1: trial 0 (full, lr 1) leads, f1_macro 0.8000."
+
+
 def test_the_two_cheapest_are_tried_before_the_recipe_as_it_stands(begun: Race, monkeypatch: Any) -> None:
     entered: list[str] = []
 

@@ -175,6 +175,11 @@ def test_no_hope_is_told_by_the_interval() -> None:
         "nothing to gain: with the most that a trial gained from here to its end (0.1000) it would be behind trial 1 by "
         f"-0.4000 (95 % interval {ends[0]:+.4f} to {ends[1]:+.4f})"
     )
+    at_once = trial(4, 0.8, whole=True)
+    assert UP.hope([at_once], 1) is None
+    assert halving.hopeless(UP, ledger_of(bad, at_once), bad, bad.scores[0]) == "", (
+        "none was measured here and at its end"
+    )
     wide = score(1, 0.65, width=0.5)
     assert halving.hopeless(UP, ledger, near, wide) == "", "what could come before the best goes on"
     assert halving.hopeless(UP, ledger_of(bad, near), bad, bad.scores[0]) == "", (

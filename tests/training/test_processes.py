@@ -29,8 +29,7 @@ def torchrun(recipe: Path, output: Path, *options: str) -> subprocess.CompletedP
         "--standalone",
         "--nproc_per_node",
         "2",
-        "-m",
-        "luthier",
+        str(Path(__file__).with_name("ending.py")),
         "train",
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -66,6 +65,11 @@ def test_losses_and_metrics_equal_those_of_one_process(runs: tuple[Path, Path, s
     assert alone.column("row").equals(together.column("row"))
     probabilities = [np.array(table.column("probabilities").to_pylist()) for table in (alone, together)]
     np.testing.assert_allclose(probabilities[0], probabilities[1], atol=1e-5)
+
+
+def test_no_wrapped_model_outlives_the_group_of_processes(runs: tuple[Path, Path, str]) -> None:
+    """Its reducer would free the group while it holds the GIL, and wait for gloo's thread, which may wait for the GIL: for ever."""
+    assert runs[2].count("wrapped at the end: 0") == 2
 
 
 def test_padding_of_all_processes_is_counted(runs: tuple[Path, Path, str]) -> None:

@@ -64,9 +64,7 @@ class Scale:
         """
         value = self.sign * ((one.value or 0.0) - (other.value or 0.0)) + more
         differences = self.sign * _apart(one.resampled, other.resampled) + more
-        if not np.isfinite(differences).any():
-            return Gain(value, None)
-        return Gain(value, percentiles(differences))
+        return Gain(value, percentiles(differences) if np.isfinite(differences).any() else None)
 
     def ranked(self, trials: Sequence[Trial], rung: int) -> list[tuple[Trial, Score]]:
         """Those that have a score at the end of a rung, the best first; of equal ones the earlier."""
@@ -90,11 +88,11 @@ class Scale:
         scored = [one for one in trials if one.scores and not one.failed]
         return min(scored, key=lambda one: (-self.sign * one.scores[-1].value, one.number), default=None)
 
-    def hope(self, trials: Sequence[Trial], rung: int) -> float:
-        """The most that a trial has gained from the end of a rung to its own, at least 0."""
+    def hope(self, trials: Sequence[Trial], rung: int) -> float | None:
+        """The most that a trial has gained from the end of a rung to its own, at least 0; None where none has been measured at both."""
         pairs = [(one.at(rung), one.last) for one in trials if one.whole and not one.failed]
-        gains = [self.sign * (end.value - begun.value) for begun, end in pairs if begun is not None and end is not None]
-        return max([0.0, *gains])
+        gains = [self.sign * (end.value - begun.value) for begun, end in pairs if begun and end and not begun.whole]
+        return max(0.0, *gains) if gains else None
 
 
 def _apart(one: Resampled, other: Resampled) -> Array:

@@ -61,7 +61,7 @@ def halve(scale: Scale, ledger: Ledger, wave: int, rung: int) -> None:
 
 
 def hopeless(scale: Scale, ledger: Ledger, one: Trial, last: Score) -> str:
-    """Why a trial cannot come before the best that is at its end, even if it gained what the luckiest did; empty where it can.
+    """Why a trial cannot come before the best that is at its end, even if it gained what the luckiest did; empty where it may.
 
     Args:
         scale: which way the figure goes.
@@ -70,9 +70,9 @@ def hopeless(scale: Scale, ledger: Ledger, one: Trial, last: Score) -> str:
         last: its score.
     """
     best = scale.best([other for other in ledger.trials if other.whole and other is not one])
-    if best is None:
-        return ""
     hope = scale.hope(ledger.trials, last.rung)
+    if best is None or hope is None:
+        return ""
     gain = scale.gain(last, best.scores[-1], hope)
     if not gain.hopeless:
         return ""

@@ -204,13 +204,15 @@ def table(data: str, rows: int) -> str:
     if not runs:
         return ""
     first = next(iter(runs.values()))[0]
+    usual = {machine: mean(same, "processor_seconds") for machine, same in timed(runs.get("full", [])).items()}
     sizes = f"{first['rows'] or 'all'} training rows, {first['tested']} test rows, majority {first['majority']:.3f}"
     lines = [
         f"### {data}, {Path(MODELS[data]).name}: {sizes}",
         "",
         *origin([one for found in runs.values() for one in found]),
+        "Time: of the processor, for a whole training, beside `full` on the same machine; empty where one of the two is not measured.",
         "",
-        "| method | accuracy | 95 % interval | seeds | over seeds | F1 macro | rate | trains | added MB | peak MB | processor s |",
+        "| method | accuracy | 95 % interval | seeds | over seeds | F1 macro | rate | trains | added MB | peak MB | time, full = 1 |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, found in sorted(runs.items(), key=lambda item: -mean(item[1], "accuracy")):
@@ -219,7 +221,7 @@ def table(data: str, rows: int) -> str:
         lines.append(
             f"| {name} | {mean(found, 'accuracy'):.3f} | {low:.3f} to {high:.3f} | {len(found)} | {min(spread):.3f} to {max(spread):.3f} "
             f"| {mean(found, 'f1'):.3f} | {found[0]['lr']:g} | {100 * found[0]['share']:.2f} % | {found[0]['mb']:.2f} "
-            f"| {mean(found, 'peak_mb'):.0f} | {processor(found)} |"
+            f"| {mean(found, 'peak_mb'):.0f} | {times(found, usual)} |"
         )
     return "\n".join(lines)
 
@@ -246,10 +248,21 @@ def command_of(runs: list[dict[str, Any]]) -> str:
     return f"python benchmarks/method_table.py --data {one['data']} --rows {one['rows']} --seeds {seeds}{own}"
 
 
-def processor(found: list[dict[str, Any]]) -> str:
-    """Of a whole training, over the seeds; nothing where the runs are older than this figure."""
-    spent = [one["processor_seconds"] for one in found if "processor_seconds" in one]
-    return f"{statistics.mean(spent):.0f}" if spent else ""
+def timed(found: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Runs that say what they took, by machine."""
+    told = [one for one in found if "processor_seconds" in one]
+    return {one["machine"]: [run for run in told if run["machine"] == one["machine"]] for one in told}
+
+
+def times(found: list[dict[str, Any]], usual: dict[str, float]) -> str:
+    """Seconds of the processor for a whole training as a ratio to those of `full` on the same machine; nothing where it is not there."""
+    ratios = [
+        one["processor_seconds"] / usual[machine]
+        for machine, same in timed(found).items()
+        if machine in usual
+        for one in same
+    ]
+    return f"{statistics.mean(ratios):.2f}" if ratios else ""
 
 
 def mean(found: list[dict[str, Any]], key: str) -> float:

@@ -37,13 +37,13 @@ def images(folder: Path, rows: int, seed: int = 0) -> Path:
     return folder
 
 
-def sounds(folder: Path, rows: int, seed: int = 0) -> Path:
-    """Recordings of 0.2 to 0.4 seconds beside a metadata.csv with their tone and who made them."""
+def sounds(folder: Path, rows: int, seed: int = 0, seconds: tuple[float, float] = (0.2, 0.4)) -> Path:
+    """Recordings of some seconds each beside a metadata.csv with their tone and who made them."""
     random, lines = np.random.default_rng(seed), ["file_name,label,speaker"]
     folder.mkdir(parents=True)
     for tone, hertz in TONES.items():
         for number in range(rows):
-            time = np.arange(int(8000 * random.uniform(0.2, 0.4))) / 8000
+            time = np.arange(int(8000 * random.uniform(*seconds))) / 8000
             wave = 0.3 * np.sin(2 * np.pi * hertz * time) + random.normal(0, 0.02, len(time))
             soundfile.write(folder / f"{tone}{number}.wav", wave, 8000)
             lines.append(f"{tone}{number}.wav,{tone},{'abcde'[number % 5]}")

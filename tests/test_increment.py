@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import luthier
+import tiny_models
 from luthier.errors import ModelError, RecipeError, RunError
 from luthier.methods import METHODS
 from luthier.models.find import Base
@@ -198,6 +199,28 @@ def test_an_increment_on_an_increment_opens_again(second: str, tiny_words: Path,
     run = run_of(first.path, reviews, tmp_path / "second", second, save="increment")
     texts, expected = stored(run)
     np.testing.assert_allclose(answered(luthier.open(run.path), texts), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["bias", "lora"])
+def test_an_increment_of_another_task_says_what_to_do(method: str, reviews: Path, tmp_path: Path) -> None:
+    base = tiny_models.make("roberta", tmp_path / "roberta")
+    first = run_of(base, reviews, tmp_path / "first", method, save="increment")
+    rows = [{"tokens": ["good", "film"], "tags": ["B-X", "O"]}, {"tokens": ["the", "room"], "tags": ["O", "B-X"]}] * 10
+    (tmp_path / "tags.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    recipe = recipe_for(first.path, tmp_path / "tags.jsonl", tmp_path / "second", method="full") | {"task": "tag"}
+    with pytest.raises(
+        ModelError, match=r"holds only what another task has trained, .* save: merged, and start from that\.$"
+    ):
+        luthier.train(recipe)
+
+
+@pytest.mark.parametrize("file", ["increment.safetensors", "increment.json", "adapter_model.safetensors"])
+def test_a_damaged_increment_is_said_to_be(file: str, tiny_words: Path, reviews: Path, tmp_path: Path) -> None:
+    run = run_of(tiny_words, reviews, tmp_path / "run", "lora" if "adapter" in file else "bias", save="increment")
+    damaged = run.path / "model" / file
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    with pytest.raises(ModelError, match=r"damaged or cut short"):
+        luthier.open(run.path).predict(["good"])
 
 
 def test_a_run_cannot_start_from_what_no_plain_model_holds(tiny_words: Path, reviews: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from transformers import pipeline
+from transformers import AutoConfig, AutoModelForAudioClassification, pipeline
 
 import luthier
 import perceiving
@@ -63,16 +63,50 @@ def test_from_a_folder_to_predictions(name: str, method: Any, folders: dict[str,
 def test_outputs_of_the_frozen_part_are_kept_and_change_nothing(
     name: str, method: Any, folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    medium = NETWORKS[name]
-    model, logs = perceiving.network(name, tmp_path / "model"), {}
-    for cache in ("memory", "off"):
-        recipe = recipe_for(model, folders[medium], tmp_path / cache, {"cache": cache}, method=method)
-        logs[cache] = luthier.train(recipe).folder.records()
-    said = {cache: next(one["text"] for one in log if one["event"] == "frozen") for cache, log in logs.items()}
-    assert said["memory"].startswith(KEPT[name])
-    assert said["off"] == "No outputs of frozen parts are kept: train.cache is off."
+    same_losses(
+        perceiving.network(name, tmp_path / "model"), folders[NETWORKS[name]], tmp_path, KEPT[name], method=method
+    )
+
+
+def same_losses(model: Path, data: Path, place: Path, said: str, **keys: Any) -> None:
+    """Train with outputs of frozen parts in memory, of which the log says what is given, and without: the losses are the same."""
+    logs = {
+        cache: luthier.train(recipe_for(model, data, place / cache, {"cache": cache}, **keys)).folder.records()
+        for cache in ("memory", "off")
+    }
+    told = {cache: next(one["text"] for one in log if one["event"] == "frozen") for cache, log in logs.items()}
+    assert told["memory"].startswith(said)
+    assert told["off"] == "No outputs of frozen parts are kept: train.cache is off."
     losses = {cache: [one["loss"] for one in log if one["event"] == "step"] for cache, log in logs.items()}
     assert losses["memory"] == pytest.approx(losses["off"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changing", [{"layerdrop": 0.5}, {"apply_spec_augment": True, "mask_time_prob": 0.5, "mask_time_length": 2}]
+)
+def test_what_a_base_itself_changes_in_training_is_left_out_below_what_trains(
+    changing: dict[str, Any], tmp_path: Path
+) -> None:
+    """Blocks that are left out, and masked frames. Recordings of one length, as wav2vec 2.0 reads the padding of others."""
+    model = perceiving.network("wav2vec2", tmp_path / "model")
+    config = AutoConfig.from_pretrained(model, num_hidden_layers=4, **changing)
+    AutoModelForAudioClassification.from_config(config).save_pretrained(model)
+    data = perceiving.sounds(tmp_path / "tones", 20, seconds=(0.3, 0.3))
+    same_losses(model, data, tmp_path, "Outputs of wav2vec2.encoder.layers.2", method={"name": "top", "blocks": 1})
+
+
+def test_a_seed_decides_what_a_network_draws_by_numpy(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Transformers masks frames by NumPy's own generator."""
+    model = perceiving.network("wav2vec2", tmp_path / "model")
+    masked = {"apply_spec_augment": True, "mask_time_prob": 0.5, "mask_time_length": 2}
+    config = AutoConfig.from_pretrained(model, **masked)
+    AutoModelForAudioClassification.from_config(config).save_pretrained(model)
+    losses = []
+    for number in range(2):
+        np.random.seed(number)
+        run = luthier.train(recipe_for(model, folders["audio"], tmp_path / str(number), {"epochs": 1}, method="full"))
+        losses.append([one["loss"] for one in run.folder.records() if one["event"] == "step"])
+    assert losses[0] == losses[1]
 
 
 def test_whisper_hears_as_long_as_the_longest_recording(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from peft import PeftModel
 from pydantic import TypeAdapter
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig
@@ -96,11 +97,18 @@ def read(folder: Path) -> Record | None:
     """The record of a saved model; None for a plain one."""
     if not (folder / RECORD).is_file():
         return None
-    content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    content = _content(folder / RECORD)
     methods: list[Method] = TypeAdapter(list[AnyMethod]).validate_python(content["methods"])
     below = content["base"]
     base = Base(below["name"], below["location"], below["revision"]) if below else None
     return Record(tuple(methods), base, below["sha256"] if below else "")
+
+
+def _content(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as broken:
+        raise ModelError(f"{file} is damaged or cut short: {broken}. Fetch the run again, or train it anew.") from None
 
 
 def reopen(folder: Base, record: Record, config: Mapping[str, Any], context: Context) -> Opened:
@@ -158,11 +166,26 @@ def open_below(base: Base, config: Mapping[str, Any], context: Context) -> Opene
         )
     saved = AutoConfig.from_pretrained(base.location)
     if saved.id2label == config.get("id2label", saved.id2label):
-        return open_saved(base, record, config, context)
+        return _opened(base, record, config, context)
     own = {key: getattr(saved, key) for key in config}
     return _with_new_head(
-        base, open_saved(base, record, own, context).model, open_below(_found(base, record), config, context)
+        base, _opened(base, record, own, context).model, open_below(_found(base, record), config, context)
     )
+
+
+def _opened(base: Base, record: Record, config: Mapping[str, Any], context: Context) -> Opened:
+    """An increment opened with the head that is asked for.
+
+    Raises:
+        ModelError: it was trained with another.
+    """
+    try:
+        return open_saved(base, record, config, context)
+    except (KeyError, ValueError) as other:
+        raise ModelError(
+            f"{base.name} holds only what another task has trained, and does not fit the head that this one needs ({other}). Train it with "
+            "save: merged, and start from that."
+        ) from other
 
 
 def _with_new_head(base: Base, tuned: nn.Module, fresh: Opened) -> Opened:
@@ -236,9 +259,14 @@ def _searched(folder: Base, below: Base) -> Base:
 
 
 def _loaded(model: nn.Module, folder: Path) -> nn.Module:
-    if (folder / WEIGHTS).is_file():
-        state = load_file(folder / WEIGHTS)
-        load_trained_state(model, state, state.keys())
-    elif isinstance(model, PeftModel):
-        model.load_adapter(str(folder), adapter_name="default")
+    try:
+        if (folder / WEIGHTS).is_file():
+            state = load_file(folder / WEIGHTS)
+            load_trained_state(model, state, state.keys())
+        elif isinstance(model, PeftModel):
+            model.load_adapter(str(folder), adapter_name="default")
+    except SafetensorError as broken:
+        raise ModelError(
+            f"The weights in {folder} are damaged or cut short: {broken}. Fetch the run again, or train it anew."
+        ) from None
     return model

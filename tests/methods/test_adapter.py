@@ -162,6 +162,21 @@ def test_an_impossible_bottleneck_is_refused(reduction: float, size: int) -> Non
     )
 
 
+@pytest.mark.parametrize("kind", ["houlsby", "pfeiffer", "parallel"])
+def test_the_last_blocks_alone_have_adapters(kind: str) -> None:
+    places = {
+        name.partition("layer.")[2][0] for name in modules_of(adapted("bert", kind=kind, blocks=1), BottleneckLayer)
+    }
+    assert places == {"2"}
+
+
+def test_more_blocks_than_there_are() -> None:
+    with pytest.raises(
+        RecipeError, match=r"^method adapter: blocks: 4 is more than the 3 blocks that this model has\.$"
+    ):
+        adapted("bert", blocks=4)
+
+
 def test_a_network_without_linear_layers_does_not_offer_what_is_needed() -> None:
     resnet = tf.ResNetForImageClassification(
         tf.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")

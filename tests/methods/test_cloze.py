@@ -110,6 +110,11 @@ def test_causal_models_answer_with_the_logits_of_the_next_word(
     assert torch.allclose(found, torch.stack(expected), atol=1e-5)
 
 
+def test_a_causal_model_cannot_answer_before_the_text(speaking: Callable[..., Path]) -> None:
+    with pytest.raises(RecipeError, match=r"before it has read the text: \{mask\} must stand behind \{text\}"):
+        opened(speaking("llama", True), Cloze(pattern="{mask} film {text}", verbalizer=WORDS))
+
+
 @pytest.mark.parametrize("pattern", ["{mask} film {text}", "{text} film {mask}"])
 def test_a_mask_in_the_text_is_not_the_gap(pattern: str, speaking: Callable[..., Path]) -> None:
     model, modality = opened(speaking("bert"), Cloze(pattern=pattern))

@@ -11,6 +11,7 @@ from torch import nn
 from luthier.errors import RecipeError
 from luthier.methods import Context
 from luthier.methods.ia3 import KEYS_AND_VALUES, Ia3
+from luthier.training.optimizer import adamw
 
 
 def adapted(name: str, **settings: str) -> dict[str, bool]:
@@ -85,3 +86,14 @@ def test_attention_whose_keys_are_not_known_is_refused() -> None:
         "method ia3: none of the attention's layers is known to make keys and values (bert.encoder.layer.0.attention.self.query, "
     )
     assert str(refused.value).endswith("Write targets as a regular expression for those that do.")
+
+
+def test_scales_that_start_at_one_do_not_decay() -> None:
+    plain = network("bert")
+    model = Ia3().insert(plain.model, plain.anatomy, Context())
+    trained = {name: 1e-2 for name, one in model.named_parameters() if one.requires_grad}
+    groups = adamw(model, trained, 0.1).param_groups
+    still = {id(one) for group in groups if group["weight_decay"] == 0 for one in group["params"]}
+    decays = {name for name, one in model.named_parameters() if name in trained and id(one) not in still}
+    assert any("ia3_l" in name for name in trained)
+    assert decays == {"base_model.model.classifier.modules_to_save.default.weight"}

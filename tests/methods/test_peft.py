@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers as tf
 from networks import NETWORKS, Network, network
 from peft import PeftModel
 from torch import nn
@@ -16,12 +17,14 @@ from torch import nn
 from luthier.errors import RecipeError
 from luthier.methods import Context, Method
 from luthier.methods.adalora import AdaLora
+from luthier.methods.adapter import Adapter
 from luthier.methods.ia3 import Ia3
 from luthier.methods.lora import Dora, Lora, LoraPlus, RsLora
 from luthier.methods.oft import Oft
 from luthier.methods.peft import Peft
 from luthier.methods.vera import Vera
-from luthier.models.anatomy import examine
+from luthier.models.anatomy import Anatomy, examine
+from luthier.models.insert import insert_all
 
 MEMBERS: Mapping[str, Peft] = {
     "lora": Lora(rank=4),
@@ -139,6 +142,88 @@ class Odd(nn.Module):
         for block in self.blocks:
             rows = block(rows)
         return rows
+
+
+class Encoder(nn.Module):
+    """Torch's own blocks, whose evaluation mode reads weights past what stands around their layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        block = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.encoder = nn.TransformerEncoder(block, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.head(self.encoder(rows).mean(1))
+
+
+@pytest.mark.parametrize("method", [Lora(rank=2), Adapter(reduction=4)], ids=["lora", "adapter"])
+def test_blocks_of_torch_answer_with_what_was_inserted(method: Method) -> None:
+    torch.manual_seed(0)
+    model = Encoder().requires_grad_(False)
+    wrapped, added = insert_all(model, examine(model), [method], Context())
+    for name in added[0].names:
+        wrapped.get_parameter(name).data.normal_(std=0.5)
+    rows = torch.randn(2, 5, 16)
+    for module in wrapped.modules():
+        module.training = not isinstance(module, nn.Dropout | nn.MultiheadAttention)
+        setattr(module, "dropout", 0.0) if isinstance(module, nn.MultiheadAttention) else None
+    trained = wrapped(rows)
+    with torch.no_grad():
+        assert torch.allclose(wrapped.eval()(rows), trained, atol=1e-5)
+    trained.sum().backward()
+    assert all(wrapped.get_parameter(name).grad is not None for name in added[0].names)
+
+
+class Heads(nn.Module):
+    """A layer in each block has a name that ends as the head's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        block = {"proj": nn.Linear(8, 8), "subhead": nn.Linear(8, 8)}
+        self.blocks = nn.ModuleList([nn.ModuleDict(copy.deepcopy(block)) for _ in range(2)])
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            rows = block["subhead"](block["proj"](rows))  # type: ignore[index]
+        return self.head(rows)
+
+
+def heads() -> tuple[nn.Module, Anatomy]:
+    torch.manual_seed(0)
+    model = Heads().requires_grad_(False)
+    linears = tuple(f"blocks.{number}.{name}" for number in range(2) for name in ("proj", "subhead"))
+    return model, replace(examine(model), head=("head",), linears=linears)
+
+
+def test_only_the_head_trains_as_the_head_and_plain_peft_loads_it(tmp_path: Path) -> None:
+    model, anatomy = heads()
+    untouched = copy.deepcopy(model)
+    wrapped, added = insert_all(model, anatomy, [Lora(rank=2, targets="proj")], Context())
+    whole = {name for name in added[0].names if "lora_" not in name}
+    assert whole == {f"base_model.model.head.modules_to_save.default.{one}" for one in ("weight", "bias")}
+    assert {name for name, one in wrapped.named_parameters() if one.requires_grad} == set(added[0].names)
+    for name in added[0].names:
+        wrapped.get_parameter(name).data.normal_()
+    wrapped.save_pretrained(tmp_path)  # type: ignore[operator]
+    rows = torch.randn(2, 8)
+    assert torch.allclose(PeftModel.from_pretrained(untouched, tmp_path)(rows), wrapped(rows), atol=1e-5)
+
+
+def test_what_peft_cannot_take_for_the_head_and_adapt_is_refused() -> None:
+    model, anatomy = heads()
+    with pytest.raises(
+        RecipeError, match=r"^method lora: PEFT does not adapt a layer of this model .* with targets, or take"
+    ):
+        Lora(rank=2).insert(model, anatomy, Context())
+
+
+def test_a_layer_that_peft_does_not_adapt_is_named() -> None:
+    widths = {"hidden_size": 32, "state_size": 4, "num_hidden_layers": 1, "vocab_size": 20, "time_step_rank": 4}
+    mamba = tf.MambaForCausalLM(tf.MambaConfig(**widths))
+    with pytest.raises(RecipeError, match=r"^method lora: PEFT does not adapt a layer of this model \(.*Mamba"):
+        Lora(rank=2).insert(mamba, replace(examine(mamba), head=()), Context())
 
 
 def test_layers_that_are_never_called_or_shared_are_left_alone() -> None:

@@ -85,6 +85,15 @@ def test_starting_from_a_text_repeats_it_to_the_length(base: Callable[[str], Pat
     assert torch.equal(prompt_in(model)(), word_table(model).weight[[the, film, the, film, the]])
 
 
+def test_a_text_in_which_the_tokenizer_reads_nothing(base: Callable[[str], Path]) -> None:
+    model, _ = opened(base("bert"))
+    deaf: Any = lambda text, **options: {"input_ids": []}  # noqa: E731
+    with pytest.raises(
+        RecipeError, match=r"^method prompt: this tokenizer reads nothing in text: '~'\. Write other words\.$"
+    ):
+        Prompt(length=5, initialise="text", text="~")._start(model, deaf)
+
+
 def test_starting_from_the_vocabulary_or_at_random(base: Callable[[str], Path]) -> None:
     drawn, modality = opened(base("bert"), Prompt(length=9))
     table = word_table(drawn).weight

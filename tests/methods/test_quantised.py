@@ -14,6 +14,8 @@ from torch import nn
 from luthier.errors import ExtraError, RecipeError
 from luthier.methods import Context
 from luthier.methods.lora import Lora
+from luthier.recipe.schema import Recipe
+from luthier.training.stages import apply_methods
 
 METHOD = Lora(rank=4, bits=4)
 
@@ -43,6 +45,16 @@ def train(plain: Network, model: nn.Module) -> None:
         nn.functional.cross_entropy(plain.logits(model), torch.tensor([1, 2])).backward()
         optimizer.step()
         optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("other", ["full", {"name": "top", "blocks": 1}])
+def test_weights_of_a_few_bits_cannot_be_trained_too(other: Any, bitsandbytes: Any) -> None:
+    plain = network("bert")
+    recipe = {"data": {"files": "x.csv"}, "method": [{"name": "lora", "rank": 2, "bits": 4}, other]}
+    with pytest.raises(
+        RecipeError, match=r"^method (full|top) trains bert\.encoder\.layer\..*, which is rounded to a few bits"
+    ):
+        apply_methods(plain.model, (), Recipe.model_validate(recipe), Context())
 
 
 @pytest.mark.parametrize("name", ["bert", "deberta", "llama", "t5", "vit", "wav2vec2"])

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 from transformers.pytorch_utils import Conv1D
 
-from luthier.models.anatomy import Anatomy, examine, parameters_of, widths
+from luthier.models.anatomy import Anatomy, Stack, examine, parameters_of, widths
 
 BERT_LINEARS = (
     *(f"attention.self.{name}" for name in ("query", "key", "value")),
@@ -185,6 +185,40 @@ def test_encoder_and_decoder_have_sublayers() -> None:
     parts = ("encoder.block.0.layer.1", "decoder.block.0.layer.2")
     assert found.feedforward_inputs == tuple(f"{part}.DenseReluDense.wi_0" for part in parts)
     assert found.feedforward_outputs == tuple(f"{part}.DenseReluDense.wo" for part in parts)
+
+
+def test_tables_of_an_encoder_that_holds_blocks_stand_alone() -> None:
+    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2, "vocab_size": 9}
+    found = examine(tf.T5ForConditionalGeneration(tf.T5Config(**sizes)))
+    assert found.embeddings == ("shared", "encoder.embed_tokens", "decoder.embed_tokens")
+    assert found.below == (Stack(("encoder.block.0",), ("encoder.final_layer_norm",)),)
+    assert found.beside == ()
+
+
+def test_the_norm_of_the_embeddings_is_not_behind_the_blocks() -> None:
+    """BART registers it there, and reads through it first."""
+    sizes = {f"{part}_{what}": 1 for part in ("encoder", "decoder") for what in ("layers", "attention_heads")}
+    found = examine(tf.BartForConditionalGeneration(tf.BartConfig(**sizes, d_model=16, vocab_size=9)))
+    assert found.blocks == ("model.decoder.layers.0",)
+    assert found.after == ()
+
+
+def test_a_last_norm_behind_the_norm_of_the_embeddings_follows_the_blocks() -> None:
+    sizes = {f"{part}_{what}": 1 for part in ("encoder", "decoder") for what in ("layers", "attention_heads")}
+    found = examine(tf.MBartForConditionalGeneration(tf.MBartConfig(**sizes, d_model=16, vocab_size=9)))
+    assert found.after == ("model.decoder.layer_norm",)
+    assert found.below[0].after == ("model.encoder.layer_norm",)
+
+
+def test_a_new_weight_of_the_base_itself_does_not_make_it_the_head() -> None:
+    """Many checkpoints of wav2vec 2.0 lack their masked frame."""
+    config = tf.Wav2Vec2Config(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, conv_dim=(8,), conv_stride=(5,),
+        conv_kernel=(10,), num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    model = tf.Wav2Vec2ForSequenceClassification(config)
+    assert examine(model, ["wav2vec2.masked_spec_embed"]) == examine(model)
+    assert examine(model, ["scale"]) == examine(model), "a weight of the network itself"
 
 
 def test_narrow_layers_beside_an_attention_or_feedforward_write_no_output() -> None:

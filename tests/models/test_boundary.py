@@ -60,7 +60,8 @@ def found(model: Path, method: Any) -> Boundary:
 @pytest.mark.parametrize("family", WHOLE)
 def test_the_head_alone(family: str, tiny: Callable[[str], Path]) -> None:
     base = WHOLE[family]
-    assert found(tiny(family), "head") == Boundary(base, (), (base,))
+    boundary = found(tiny(family), "head")
+    assert (boundary.kept, boundary.passed, boundary.frozen, boundary.around) == (base, (), (base,), ())
 
 
 def test_a_new_pooler_inside_the_base_trains_with_the_head(tiny: Callable[[str], Path]) -> None:
@@ -82,6 +83,21 @@ def test_the_last_blocks(family: str, top: int, tiny: Callable[[str], Path]) -> 
     boundary = found(tiny(family), {"name": "top", "blocks": top})
     assert (boundary.kept, boundary.passed) == (below[-1], below[:-1])
     assert set(boundary.frozen) == {*below, *before}
+    holders = blocks.split(".")
+    assert boundary.around == tuple(".".join(holders[:count]) for count in range(1, len(holders) + 1))
+    assert set(boundary.above) >= {f"{blocks}.{number}" for number in range(3 - top, 3)}
+
+
+def test_what_holds_the_boundary_rests_and_what_is_above_trains(tiny: Callable[[str], Path]) -> None:
+    network = applied(tiny("bert"), TOP)
+    network.model.train()
+    find_boundary(network.model, network.anatomy, network.trained).settle(network.model)
+    training = {name for name, module in network.model.named_modules() if module.training}
+    assert {name for name in training if "layer." in name} == {
+        name for name, _ in network.model.named_modules() if "layer.2" in name
+    }
+    assert {"bert", "bert.encoder", "bert.encoder.layer", "bert.embeddings.dropout"}.isdisjoint(training)
+    assert {"", "classifier", "dropout", "bert.pooler"} <= training
 
 
 UPPER = r"\.[2-9]\."

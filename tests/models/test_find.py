@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
@@ -27,10 +28,11 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception | None], None]:
     """`hub(error)`: the hub answers with this error, or knows every model."""
 
     def answers(error: Exception | None) -> None:
-        def model_info(self: Any, name: str, **options: Any) -> None:
+        def model_info(self: Any, name: str, **options: Any) -> Any:
             assert options["timeout"] <= 5
             if error is not None:
                 raise error
+            return SimpleNamespace(sha=f"commit of {options['revision']}")
 
         monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
 
@@ -141,6 +143,7 @@ def test_a_model_in_the_cache_is_used_without_network(hub: Callable[..., None], 
     base = find("somebody/some-model")
     assert base.name == "somebody/some-model"
     assert base.location == str(cached)
+    assert base.revision == cached.name
     assert architecture(base).model_type == "bert"
     assert len(open_tokenizer(base)) > 10
     assert open_model(base, {"num_labels": 3}, 0).new == ("classifier.bias", "classifier.weight")
@@ -150,7 +153,8 @@ def test_with_a_network_the_hub_is_asked_for_files(hub: Callable[..., None]) -> 
     hub(None)
     base = find("somebody/some-model", revision="v2")
     assert base.location == base.name == "somebody/some-model"
-    assert base.arguments == {"revision": "v2", "trust_remote_code": False, "local_files_only": False}
+    assert base.arguments == {"revision": "commit of v2", "trust_remote_code": False, "local_files_only": False}
+    assert find("somebody/some-model").revision == "commit of None"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 import torch
 from frozen_runs import Ran, run, still, write_rows
 from killing import Moment, luthier
+from transformers import AutoConfig, AutoModel, BioGptConfig
 
 import tiny_models
 from luthier.folder import RunFolder
@@ -91,6 +92,11 @@ OTHERS = {
     ),
     "lora on the lowest block": ("qwen3", {"name": "lora", "rank": 2, "targets": r"\.0\..*q_proj"}, ""),
     "adapter": ("distilbert", {"name": "adapter", "reduction": 4}, ""),
+    "adapters in upper blocks": (
+        "distilbert",
+        {"name": "adapter", "reduction": 4, "blocks": 1},
+        "base_model.model.distilbert.transformer.layer.1",
+    ),
 }
 
 
@@ -130,6 +136,15 @@ def test_with_dropout_in_the_upper_part_every_loss_is_the_same(words_file: Path,
     assert json.loads((model / "config.json").read_text())["hidden_dropout_prob"] == 0.1
     (found,) = both(model, words_file, tmp_path, method=TOP)
     assert found.said[0].startswith(kept("bert.encoder.layer.1"))
+
+
+def test_dropout_that_the_base_itself_does_below_the_boundary(words_file: Path, tmp_path: Path) -> None:
+    model = tiny_models.make("gpt2", tmp_path / "biogpt")
+    words = AutoConfig.from_pretrained(model).vocab_size
+    AutoModel.from_config(BioGptConfig(**tiny_models.WIDTHS, vocab_size=words, pad_token_id=0)).save_pretrained(model)
+    assert AutoConfig.from_pretrained(model).hidden_dropout_prob == 0.1
+    (found,) = both(model, words_file, tmp_path, method=TOP)
+    assert found.said[0].startswith(kept("biogpt.layers.1"))
 
 
 def test_the_mean_over_all_positions(calm: Callable[[str], Path], words_file: Path, tmp_path: Path) -> None:
@@ -245,6 +260,35 @@ def test_what_is_found_again_and_what_is_not(
     assert not again("precision", model, train={"precision": "bf16"})
     assert not again("heads", _changed(model, tmp_path / "heads-model", num_attention_heads=4))
     assert again("second time", model)
+
+
+LORA = {"name": "lora", "targets": r"layer\.2\."}
+
+
+def test_runs_with_the_same_part_below_share_it_whatever_lies_above(
+    calm: Callable[[str], Path], words_file: Path, tmp_path: Path
+) -> None:
+    model = calm("bert")
+    found = [
+        run(model, words_file, tmp_path / str(number), "memory", method=method).said[0]
+        for number, method in enumerate((TOP, LORA | {"rank": 2}, LORA | {"rank": 4}))
+    ]
+    assert ["from an earlier run" in text for text in found] == [False, True, True]
+    assert [text.partition(" are kept")[0].removeprefix("Outputs of ") for text in found] == [
+        "bert.encoder.layer.1",
+        *["base_model.model.bert.encoder.layer.1"] * 2,
+    ]
+
+
+def test_outputs_of_a_table_that_has_learned_since_are_computed_anew(
+    calm: Callable[[str], Path], words_file: Path, tmp_path: Path
+) -> None:
+    """DeBERTa registers its relative positions behind the blocks, which read them."""
+    positions = {"name": "pattern", "train": ["rel_embeddings"]}
+    stages = [{"epochs": 1, "method": positions, "lr": 0.1}, {"epochs": 1, "method": TOP}]
+    run(calm("deberta"), words_file, tmp_path / "first", "memory", method=TOP)
+    (found,) = both(calm("deberta"), words_file, tmp_path, stages=stages)
+    assert "(memory, " in found.said[1]
 
 
 def _changed(model: Path, folder: Path, **settings: Any) -> Path:

@@ -6,10 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    CLIPConfig,
+    CLIPModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from luthier.errors import RecipeError
 from luthier.methods import Context
+from luthier.methods.select import Top
 from luthier.models.anatomy import Anatomy, examine
 from luthier.recipe.schema import Recipe
 from luthier.training.rates import Rates
@@ -102,6 +113,66 @@ def test_decay_goes_on_top_of_the_rates_of_parts(anatomy: Anatomy, names: list[s
     rates = Rates({"head": 1e-2, "rest": 1e-4}, 0.9, anatomy, names)
     assert rates.of(LAYER.format(3), DEFAULT) == pytest.approx(0.9e-4)
     assert rates.of(HEAD, DEFAULT) == 1e-2
+
+
+def decayed(model: Any, head: str) -> dict[str, float]:
+    """Rates of all weights of a network at 1, a half from block to block."""
+    train = {"lr": 1.0, "layer_decay": 0.5}
+    recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "method": "full", "train": train})
+    return dict(apply_methods(model, (), recipe, Context(head=head)).stages[0].rates)
+
+
+TINY = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 20}
+
+
+def test_a_given_head_has_the_rate_of_a_head() -> None:
+    causal = decayed(LlamaForCausalLM(LlamaConfig(**TINY, num_hidden_layers=2)), "causal")
+    assert causal["lm_head.weight"] == 1.0
+    assert causal["model.layers.1.mlp.up_proj.weight"] == 0.5
+    masked = decayed(BertForMaskedLM(BertConfig(**TINY, num_hidden_layers=2)), "words")
+    assert masked["cls.predictions.transform.dense.weight"] == 1.0
+    assert masked["bert.embeddings.word_embeddings.weight"] == 0.125
+
+
+def test_each_stack_of_blocks_decays_by_itself() -> None:
+    t5 = T5Config(d_model=16, d_kv=8, d_ff=16, num_layers=2, num_decoder_layers=3, num_heads=2, vocab_size=20)
+    rates = decayed(T5ForConditionalGeneration(t5), "causal")
+    names = {number: f"block.{number}.layer.0.SelfAttention.q.weight" for number in range(3)}
+    assert [rates[f"encoder.{names[number]}"] for number in (0, 1)] == [0.25, 0.5]
+    assert [rates[f"decoder.{names[number]}"] for number in (0, 1, 2)] == [0.125, 0.25, 0.5]
+    assert rates["encoder.final_layer_norm.weight"] == rates["decoder.final_layer_norm.weight"] == 1.0
+    assert rates["shared.weight"] == 0.5**4
+
+
+def clip() -> CLIPModel:
+    image = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16, "image_size": 8, "patch_size": 4}
+    text = {**TINY, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+    return CLIPModel(
+        CLIPConfig(text_config={**text, "num_hidden_layers": 2}, vision_config={**image, "num_hidden_layers": 4})
+    )
+
+
+def test_networks_side_by_side_have_blocks_and_a_top_each() -> None:
+    rates = decayed(clip(), "aligned")
+    weight = "{}_model.encoder.layers.{}.mlp.fc1.weight"
+    assert [rates[weight.format("text", number)] for number in range(2)] == [0.25, 0.5]
+    assert [rates[weight.format("vision", number)] for number in range(4)] == [0.0625, 0.125, 0.25, 0.5]
+    anatomy = examine(clip())
+    names = [name for name, _ in clip().named_parameters()]
+    parts = Rates({"top": 1e-3, "rest": 1e-4}, None, anatomy, names)
+    top = {name for name in names if parts.of(name, DEFAULT) == 1e-3}
+    assert top == set(Top(blocks=2).chosen(clip(), anatomy))
+
+
+def test_gradual_unfreezing_with_rates_by_part() -> None:
+    lr = {"head": 1e-2, "top": 1e-3, "rest": 1e-4}
+    recipe = {"data": {"files": "x.csv"}, "stages": "gradual", "train": {"lr": lr, "epochs": 4}}
+    stages = apply_methods(bert(), (), Recipe.model_validate(recipe), Context()).stages
+    assert set(stages[0].rates.values()) == {1e-2}
+    assert set(stages[-1].rates.values()) == {1e-2, 1e-3, 1e-4}
+    recipe["train"] = {"lr": {**lr, "heads": 1e-2}, "epochs": 4}
+    with pytest.raises(RecipeError, match=r"^train\.lr gives a rate for 'heads'"):
+        apply_methods(bert(), (), Recipe.model_validate(recipe), Context())
 
 
 def test_a_part_of_which_nothing_trains() -> None:

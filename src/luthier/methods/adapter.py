@@ -11,7 +11,7 @@ from luthier.methods import Method, Rate
 from luthier.search import Among, Range
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import nn
 
@@ -37,6 +37,9 @@ class Adapter(Method):
     kind: Literal["houlsby", "pfeiffer", "parallel"] = "houlsby"
     """`houlsby`: behind every attention and every feed-forward (Houlsby et al. 2019); `pfeiffer`: behind every feed-forward
     (Pfeiffer et al. 2021), half the weights; `parallel`: beside every feed-forward, reading its input (He et al. 2022)."""
+    blocks: Annotated[int, Field(ge=1)] | None = None
+    """How many of the last blocks have them. Default: all. What lies below is then computed once (Rücklé et al. 2021, AdapterDrop, leave
+    the lower blocks without adapters too)."""
     reduction: Annotated[float, Field(gt=0)] = 16
     """Width of the layer over that of the bottleneck."""
     activation: Literal["gelu", "relu", "silu", "tanh"] = "gelu"
@@ -52,15 +55,13 @@ class Adapter(Method):
 
     def insert(self, model: nn.Module, anatomy: Anatomy, context: Context) -> nn.Module:
         """Wrap the model by PEFT."""
-        from peft import get_peft_model
-
         from luthier.models.bottleneck import BottleneckConfig
-        from luthier.models.quiet import quiet
+        from luthier.models.wrap import wrap
 
-        beside = dict(zip(anatomy.feedforward_outputs, anatomy.feedforward_inputs, strict=True))
-        inputs = beside if self.kind == "parallel" else {}
         attentions = anatomy.attention_outputs if self.kind == "houlsby" else ()
-        targets = (*attentions, *anatomy.feedforward_outputs)
+        targets = self._chosen(model, anatomy, (*attentions, *anatomy.feedforward_outputs))
+        pairs = zip(anatomy.feedforward_outputs, anatomy.feedforward_inputs, strict=True)
+        inputs = {last: first for last, first in pairs if last in targets} if self.kind == "parallel" else {}
         self._check(model, targets)
         config = BottleneckConfig(
             target_modules=list(targets),
@@ -71,9 +72,21 @@ class Adapter(Method):
             dropout=self.dropout,
             modules_to_save=list(anatomy.head) or None,
         )
-        with quiet():
-            wrapped: nn.Module = get_peft_model(model, config)
-        return wrapped
+        return wrap(model, config, anatomy.head, self.name)
+
+    def _chosen(self, model: nn.Module, anatomy: Anatomy, layers: Sequence[str]) -> tuple[str, ...]:
+        from luthier.methods.peft import adaptable
+        from luthier.models.anatomy import within
+
+        layers = adaptable(model, layers)
+        if self.blocks is None:
+            return tuple(layers)
+        if self.blocks > len(anatomy.blocks):
+            raise RecipeError(
+                f"method adapter: blocks: {self.blocks} is more than the {len(anatomy.blocks)} blocks that this model has."
+            )
+        last = (*anatomy.last(self.blocks), *(name for stack in anatomy.below for name in stack.blocks[-self.blocks :]))
+        return tuple(name for name in layers if within(name, last))
 
     @property
     def _scale(self) -> float | None:

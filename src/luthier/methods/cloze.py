@@ -85,6 +85,11 @@ class Cloze(Method):
             raise RecipeError(
                 "method cloze: this model predicts masked words, and its tokenizer has no mask token. Take another model or method."
             )
+        if not masked and not self._pattern.answer_behind:
+            raise RecipeError(
+                "method cloze: this model predicts a word from those before it, and would answer before it has read the text: {mask} must "
+                "stand behind {text} in the template, or be left out."
+            )
         shift = 0 if masked or tokenizer.mask_token_id is None else 1
         return Place(tokenizer.mask_token_id, self._pattern.answer_behind, shift)
 

@@ -53,17 +53,13 @@ class Peft(Method, ABC):
 
     def insert(self, model: nn.Module, anatomy: Anatomy, context: Context) -> nn.Module:
         """Wrap the network by PEFT; the head is copied and saved with the adapter."""
-        from peft import get_peft_model
-
-        from luthier.models.quiet import quiet
+        from luthier.models.wrap import wrap
 
         layers = self._layers(model, anatomy)
         config: Any = self.config(layers, anatomy)
         config.target_modules = {layer.name for layer in layers}
         config.modules_to_save = list(anatomy.head)
-        with quiet():
-            wrapped: nn.Module = get_peft_model(model, config)
-        return wrapped
+        return wrap(model, config, anatomy.head, self.name)
 
     def merge(self, model: nn.Module) -> nn.Module:
         """Fold what was learned into the weights; the network is again one of plain transformers."""
@@ -82,7 +78,7 @@ class Peft(Method, ABC):
     def _layers(self, model: nn.Module, anatomy: Anatomy) -> list[Layer]:
         from luthier.models.anatomy import widths
 
-        names = _adaptable(model, self.chosen_layers(anatomy))
+        names = adaptable(model, self.chosen_layers(anatomy))
         if not names:
             some = ", ".join(anatomy.linears[:6])
             raise RecipeError(
@@ -121,7 +117,7 @@ def check_rank(method: str, rank: int, layers: Iterable[Layer]) -> None:
         )
 
 
-def _adaptable(model: nn.Module, names: Iterable[str]) -> list[str]:
+def adaptable(model: nn.Module, names: Iterable[str]) -> list[str]:
     """Those layers that are called as a module and own their weight alone.
 
     torch's MultiheadAttention reads the weight of its `out_proj` and never calls it, so that an update would have no effect;

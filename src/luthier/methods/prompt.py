@@ -73,6 +73,8 @@ class Prompt(Method):
         if self.text is None:
             return word_vectors(model, [None] * self.length, tokenizer)
         ids = tokenizer(self.text, add_special_tokens=False, verbose=False)["input_ids"]
+        if not ids:
+            raise RecipeError(f"method prompt: this tokenizer reads nothing in text: {self.text!r}. Write other words.")
         return word_vectors(model, [ids[index % len(ids)] for index in range(self.length)], tokenizer)
 
 

@@ -66,9 +66,7 @@ class Top(Method):
             raise RecipeError(
                 f"method top: blocks: {self.blocks} is more than the {len(anatomy.blocks)} blocks that this model has."
             )
-        beside = [name for stack in anatomy.beside for name in (*stack.blocks[-self.blocks :], *stack.after)]
-        last = (*anatomy.blocks[-self.blocks :], *anatomy.after, *beside)
-        parts = (*last, *(anatomy.embeddings if self.embeddings else ()))
+        parts = (*anatomy.last(self.blocks), *(anatomy.embeddings if self.embeddings else ()))
         return [name for name, _ in parameters_of(model, parts)]
 
     def space(self, anatomy: Anatomy) -> Mapping[str, Range | Among]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ class Above(nn.Module):
         self.model = model
         self._stored = _Stored(inside.get_submodule(boundary.kept), spec)
         self._leaves = spec.num_leaves
-        self._frozen = [inside.get_submodule(name) for name in boundary.frozen]
+        self._settle = partial(boundary.settle, inside)
         self._places: list[Place] = [(*_place(inside, boundary.kept), self._stored)]
         for name in boundary.passed:
             self._places.append((*_place(inside, name), _Passed(inside.get_submodule(name), spec)))
@@ -69,8 +70,7 @@ class Above(nn.Module):
     def train(self, mode: bool = True) -> Above:
         """What is frozen stays in evaluation mode."""
         super().train(mode)
-        for module in self._frozen:
-            module.eval()
+        self._settle()
         return self
 
 

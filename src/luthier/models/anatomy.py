@@ -48,6 +48,13 @@ class Anatomy:
     """The pretrained part below the head; empty where the model holds its parts itself."""
     beside: tuple[Stack, ...] = ()
     """Where the base is made of several networks, such as one for images and one for texts, those that do not hold the `blocks`."""
+    below: tuple[Stack, ...] = ()
+    """Where the base reads by an encoder and writes by a decoder, whichever of the two does not hold the `blocks`."""
+
+    def last(self, count: int) -> tuple[str, ...]:
+        """The last blocks of each network side by side, and what they register behind them."""
+        side = (Stack(self.blocks, self.after), *self.beside)
+        return tuple(name for stack in side for name in (*stack.blocks[-count:], *stack.after))
 
     @property
     def offers(self) -> frozenset[str]:
@@ -70,20 +77,22 @@ def examine(model: nn.Module, new: Iterable[str] = ()) -> Anatomy:
     linears = tuple(name for name in _inside(model, layers, (nn.Linear, Conv1D)) if not within(name, head))
     attentions = tuple(name for name, module in model.named_modules() if within(name, layers) and _is_attention(module))
     written, pairs = _sublayers(model, layers, linears, attentions)
+    others = [_stack(f"{prefix}{name}.", part) for name, part in _networks(base) if not _holds(prefix + name, blocks)]
+    stacked = (*blocks, *(block for stack in others for block in stack.blocks))
+    side_by_side = bool(_towers(base))
     return Anatomy(
         head=head,
         blocks=blocks,
         after=_after(prefix, base, blocks),
-        embeddings=_embeddings(base, prefix, blocks),
+        embeddings=_embeddings(base, prefix, stacked),
         linears=linears,
         attentions=attentions,
         attention_outputs=written,
         feedforward_inputs=tuple(first for first, _ in pairs),
         feedforward_outputs=tuple(last for _, last in pairs),
         base=prefix.rstrip("."),
-        beside=tuple(
-            _stack(f"{prefix}{name}.", tower) for name, tower in _towers(base) if not _holds(prefix + name, blocks)
-        ),
+        beside=tuple(others) if side_by_side else (),
+        below=() if side_by_side else tuple(others),
     )
 
 
@@ -131,19 +140,25 @@ def _blocks(prefix: str, base: nn.Module) -> tuple[str, ...]:
 
 
 def _head(model: nn.Module, prefix: str, new: Iterable[str], blocks: tuple[str, ...]) -> tuple[str, ...]:
-    """Modules with parameters outside the base, those that the model names, and those that hold new weights, but never a block."""
+    """Modules with parameters outside the base, those that the model names, and those that hold new weights, but never a block.
+
+    What holds the blocks is no head for a weight of its own that is new, as wav2vec 2.0's masked frame is in many checkpoints.
+    """
     outside = [
         name
         for name, child in model.named_children()
         if prefix and f"{name}." != prefix and any(True for _ in child.parameters())
     ]
     owners = [*getattr(model, "head_names", ()), *(name.rpartition(".")[0] for name in new)]
-    inside = [name for name in owners if not within(name, (*outside, *blocks))]
+    inside = [name for name in owners if name and not _holds(name, blocks) and not within(name, (*outside, *blocks))]
     return tuple(dict.fromkeys([*outside, *inside]))
 
 
 def _after(prefix: str, base: nn.Module, blocks: tuple[str, ...]) -> tuple[str, ...]:
-    """Children registered behind the one that holds the blocks, at each level from the base down to the list of blocks."""
+    """Children registered behind the one that holds the blocks, at each level from the base down to the list of blocks.
+
+    Not the norm of the embeddings, which BART registers there.
+    """
     if not blocks:
         return ()
     path = blocks[0].removeprefix(prefix).split(".")[:-1]
@@ -152,17 +167,22 @@ def _after(prefix: str, base: nn.Module, blocks: tuple[str, ...]) -> tuple[str, 
         names = [name for name, _ in here.named_children()]
         towers = dict(_towers(here))
         later = [(name, here.get_submodule(name)) for name in names[names.index(part) + 1 :] if name not in towers]
-        found += [
-            f"{at}{name}" for name, module in takewhile(_is_no_table, later) if any(True for _ in module.parameters())
-        ]
+        behind = [child for child in takewhile(_is_no_table, later) if "embed" not in child[0]]
+        found += [f"{at}{name}" for name, module in behind if any(True for _ in module.parameters())]
         here, at = here.get_submodule(part), f"{at}{part}."
     return tuple(found)
 
 
 def _towers(base: nn.Module) -> list[tuple[str, PreTrainedModel]]:
     """Networks that a base is made of and that run beside one another; a decoder runs behind its encoder."""
+    found = _networks(base)
+    return [] if any(child.config.is_encoder_decoder for _, child in found) else found
+
+
+def _networks(base: nn.Module) -> list[tuple[str, PreTrainedModel]]:
+    """Networks that a base is made of, where there are several."""
     found = [(name, child) for name, child in base.named_children() if isinstance(child, PreTrainedModel)]
-    return found if len(found) > 1 and not any(child.config.is_encoder_decoder for _, child in found) else []
+    return found if len(found) > 1 else []
 
 
 def _stack(prefix: str, tower: nn.Module) -> Stack:

@@ -27,6 +27,23 @@ class Boundary:
     """Blocks before it."""
     frozen: tuple[str, ...]
     """All that lies below: it stays in evaluation mode."""
+    around: tuple[str, ...] = ()
+    """What holds both this and the rest. Its own code stays in evaluation mode, as it may change what goes into the blocks or leave
+    some out: functional dropout, LayerDrop, SpecAugment."""
+
+    above: tuple[str, ...] = ()
+    """What certainly lies above, by names that the network had before PEFT wrapped it."""
+
+    def settle(self, network: nn.Module) -> None:
+        """Put into evaluation mode what is to stay in it.
+
+        Args:
+            network: in which the modules have these names.
+        """
+        for name in self.frozen:
+            network.get_submodule(name).eval()
+        for name in self.around:
+            network.get_submodule(name).training = False
 
 
 def find_boundary(model: nn.Module, anatomy: Anatomy, trained: Iterable[str]) -> Boundary:
@@ -46,14 +63,20 @@ def find_boundary(model: nn.Module, anatomy: Anatomy, trained: Iterable[str]) ->
     names = sorted({plain(name) for name in trained})
     if anatomy.base and not any(within(name, (anatomy.base,)) for name in names):
         whole = real[anatomy.base]
-        return Boundary(whole, (), (whole,))
+        return Boundary(whole, (), (whole,), above=anatomy.head)
     places = {name: _blocks_below(name, anatomy) for name in names}
     lowest = min(places, key=lambda name: places[name])
     if places[lowest] == 0:
         raise TrainError(f"{lowest} trains, below which nothing costs time")
     below = anatomy.blocks[: places[lowest]]
     frozen = (*below, *_before(model, real, anatomy.blocks[0]))
-    return Boundary(real[below[-1]], tuple(real[name] for name in below[:-1]), tuple(real[name] for name in frozen))
+    return Boundary(
+        kept=real[below[-1]],
+        passed=tuple(real[name] for name in below[:-1]),
+        frozen=tuple(real[name] for name in frozen),
+        around=tuple(real[name] for name in _around(anatomy)),
+        above=(*anatomy.blocks[places[lowest] :], *anatomy.after, *anatomy.head),
+    )
 
 
 def answers_apart(model: nn.Module) -> bool:
@@ -90,6 +113,13 @@ def _blocks_below(name: str, anatomy: Anatomy) -> int:
     if own:
         return own[0]
     return len(anatomy.blocks) if within(name, (*anatomy.head, *anatomy.after)) else 0
+
+
+def _around(anatomy: Anatomy) -> list[str]:
+    """The base and what it holds the blocks in; a network that holds its parts itself is its own base."""
+    parts = anatomy.blocks[0].split(".")[:-1]
+    outer = [".".join(parts[:count]) for count in range(len(parts) + 1)]
+    return [name for name in outer if within(name, (anatomy.base,)) or not anatomy.base]
 
 
 def _before(model: nn.Module, real: dict[str, str], block: str) -> list[str]:

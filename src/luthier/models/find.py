@@ -32,6 +32,7 @@ class Base:
     location: str
     """A local folder, or a hub name."""
     revision: str | None = None
+    """Of what is on the hub, the commit: a branch may move on."""
     trust_remote_code: bool = False
 
     @property
@@ -85,7 +86,8 @@ def find(name: str | Network, revision: str | None = None, trust_remote_code: bo
         return Base(name, str(_model_folder(folder).resolve()), None, trust_remote_code)
     if name.startswith((".", "/", "~", "demo/")) or name.count("/") > 1 or (folder.parent.is_dir() and "/" in name):
         raise ModelError(f"There is no model folder {name!r}.{_similar(name)}")
-    return Base(name, _on_hub(name, revision), revision, trust_remote_code)
+    location, commit = _on_hub(name, revision)
+    return Base(name, location, commit or revision, trust_remote_code)
 
 
 def _made(network: Network) -> Path:
@@ -115,8 +117,8 @@ def _model_folder(folder: Path) -> Path:
     return folder
 
 
-def _on_hub(name: str, revision: str | None) -> str:
-    """The name where the hub can be reached, else the folder of its local cache.
+def _on_hub(name: str, revision: str | None) -> tuple[str, str | None]:
+    """The name where the hub can be reached, else the folder of its local cache; and the commit that the revision is now.
 
     The hub is asked once, so that no network means a sentence at once and not a minute of retries.
     """
@@ -130,7 +132,7 @@ def _on_hub(name: str, revision: str | None) -> str:
             f"There is no model folder {name!r}, and the hub cannot have a model of that name.{_similar(name)}"
         ) from None
     try:
-        HfApi().model_info(name, revision=revision, timeout=5)
+        commit: str | None = HfApi().model_info(name, revision=revision, timeout=5).sha
     except GatedRepoError:
         raise ModelError(
             f"The model {name!r} is gated: accept its terms on its page and log in with `hf auth login`."
@@ -143,13 +145,13 @@ def _on_hub(name: str, revision: str | None) -> str:
         ) from None
     except Exception as unreachable:  # the hub client's network errors have no common base
         if isinstance(cached, str):
-            return str(Path(cached).parent)
+            return str(Path(cached).parent), Path(cached).parent.name
         raise ModelError(
             f"The model {name!r} is not a folder here, and the hub cannot be reached ({type(unreachable).__name__}: {unreachable}). "
             "Without a network give a local folder: copy one that `hf download` fetched elsewhere and write model: path/to/it. "
             f"demo/minilm-en needs only the package index.{_similar(name)}"
         ) from None
-    return name
+    return name, commit
 
 
 def _similar(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from luthier.errors import RecipeError
@@ -38,6 +39,9 @@ def insert_all(
         RecipeError: two methods contradict each other, or one does not fit the network.
     """
     order = _in_order(methods)
+    if any(isinstance(one, nn.TransformerEncoderLayer) for one in model.modules()):
+        # in evaluation mode it would read the weights of its linear layers itself, past what stands around them
+        torch.backends.mha.set_fastpath_enabled(False)
     owners: dict[int, int] = {}
     for number, method in enumerate(order):
         before = list(model.parameters())  # kept alive: the number of a parameter that is gone could be given again

@@ -8,14 +8,12 @@ with the network from the boundary upwards (models/above.py). Losses and predict
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
-import transformers
 from torch import Tensor, nn
 
 from luthier.data.batches import Feed, in_turn
@@ -29,6 +27,7 @@ from luthier.models.boundary import Boundary, find_boundary
 from luthier.objectives import inputs_of
 from luthier.show import Console
 from luthier.training import keeping
+from luthier.training.below import bytes_of, hash_below
 from luthier.training.features import Features, FrozenFeed, Shape, portions, shapes
 from luthier.training.job import Callback, Job, State
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
@@ -78,8 +77,7 @@ class Freeze(Callback):
         inside = job.accelerator.unwrap_model(job.model)
         try:
             boundary = find_boundary(inside, self.anatomy, job.stages[state.stage].rates)
-            for name in boundary.frozen:
-                inside.get_submodule(name).eval()
+            boundary.settle(inside)
             done = self._keep(job, inside, boundary)
         except TrainError as reason:
             done = f"No outputs of frozen parts are kept: {reason}."
@@ -228,22 +226,15 @@ class _Lower:
         for rows in portions(feed.lengths):
             for name, value in feed.inputs(rows).items():
                 digest.update(f"{name}{tuple(value.shape)}".encode())
-                digest.update(_bytes(value))
+                digest.update(bytes_of(value))
         return digest.hexdigest()[:32]
 
     @cached_property
     def _frozen(self) -> hashlib._Hash:
         """Hash of weights, settings, precision and code."""
-        digest = hashlib.sha256()
-        precision = (self.job.accelerator.mixed_precision, self.job.device.type)
-        for part in (self.boundary, self.selection, self.shapes, precision, _versions(), _settings(self.inside)):
+        digest = hash_below(self.inside, self.boundary)
+        for part in (self.selection, self.shapes, self.job.accelerator.mixed_precision, self.job.device.type):
             digest.update(repr(part).encode())
-        for name in self.boundary.frozen:
-            module = self.inside.get_submodule(name)
-            # buffers too: what is drawn from a seed is not always in the state
-            for key, value in {**dict(module.named_buffers()), **module.state_dict()}.items():
-                digest.update(f"{name}.{key}".encode())
-                digest.update(_bytes(value))
         return digest
 
 
@@ -268,24 +259,3 @@ def _refuse_growing(long: Sequence[Shape | None], short: Sequence[Shape | None])
     pairs = [(one, other) for one, other in zip(long, short, strict=True) if one and other]
     if any(one.part == ROW and one.inner != other.inner for one, other in pairs):
         raise TrainError("a row's output has a size that varies with more than its own length")
-
-
-def _bytes(value: Tensor) -> memoryview:
-    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
-
-
-def _settings(network: nn.Module) -> list[str]:
-    """The configuration and the PEFT settings of a network: weights alone do not say what is computed with them."""
-    found = [getattr(one, "config", None) for one in (network, *network.children())]
-    found += getattr(network, "peft_config", {}).values()
-    plain = [one if isinstance(one, dict) else one.to_dict() for one in found if one is not None]
-    return [json.dumps(one, sort_keys=True, default=_in_order) for one in plain]
-
-
-def _in_order(value: object) -> object:
-    """Sets in an order that is the same in every process, and whatever JSON does not know as text."""
-    return sorted(value) if isinstance(value, set) else str(value)
-
-
-def _versions() -> tuple[str, ...]:
-    return torch.__version__, transformers.__version__

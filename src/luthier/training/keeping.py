@@ -70,8 +70,11 @@ def find(key: str, sizes: Sequence[tuple[int, torch.dtype]]) -> list[Tensor] | N
     files = [folder / f"{number}.bin" for number in range(len(sizes))]
     if not (folder / MANIFEST).is_file() or not all(map(_is_whole, files, sizes)):
         return None
-    os.utime(folder / MANIFEST)
-    return [_mapped(file, *size) for file, size in zip(files, sizes, strict=True)]
+    try:
+        os.utime(folder / MANIFEST)
+        return [_mapped(file, *size) for file, size in zip(files, sizes, strict=True)]
+    except (OSError, RuntimeError):  # another process has just deleted it to make room
+        return None
 
 
 def make(
@@ -121,6 +124,7 @@ def _write(
         draft.mkdir()
         mapped = [_reserved(draft / f"{number}.bin", *size) for number, size in enumerate(sizes)]
         fill(mapped)
+        _sync(draft)  # or a power cut would leave whole files of zeros
         (draft / MANIFEST).write_text("{}", encoding="utf-8")
         _put(draft, folder)
     except OSError as wrong:
@@ -128,6 +132,13 @@ def _write(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return mapped
+
+
+def _sync(folder: Path) -> None:
+    """Wait until the files lie on the disk."""
+    for file in folder.iterdir():
+        with file.open("rb+") as stream:
+            os.fsync(stream.fileno())
 
 
 def _put(draft: Path, folder: Path) -> None:

@@ -16,12 +16,15 @@ from luthier.recipe.schema import Train
 
 BETAS = (0.9, 0.999)
 """Kingma & Ba 2015, and every fine-tuning recipe since BERT."""
+SCALES = "ia3_l"
+"""In the names of PEFT's scaling vectors, which it holds as matrices of one column or row."""
 
 
 def adamw(model: nn.Module, rates: Mapping[str, float], weight_decay: float) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) over the trainable weights.
 
-    One group per learning rate and decay; biases and norms (parameters of fewer than two dimensions) do not decay.
+    One group per learning rate and decay; biases and norms (parameters of fewer than two dimensions) and the
+    scales of IA3, which start at 1, do not decay.
 
     Args:
         model: its parameters with `requires_grad` are trained.
@@ -31,7 +34,9 @@ def adamw(model: nn.Module, rates: Mapping[str, float], weight_decay: float) -> 
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, one in model.named_parameters():
         if one.requires_grad:
-            groups.setdefault((rates[name], weight_decay if one.ndim > 1 else 0.0), []).append(one)
+            groups.setdefault((rates[name], weight_decay if one.ndim > 1 and SCALES not in name else 0.0), []).append(
+                one
+            )
     if not groups:
         raise RecipeError(
             "Nothing is trainable: the method switches no weight on and the model has no head of its own."

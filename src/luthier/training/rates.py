@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from luthier.errors import RecipeError
-from luthier.models.anatomy import Anatomy, within
+from luthier.models.anatomy import Anatomy, Stack, within
 
 TOP = 2
 """Blocks that the part `top` of a recipe's rates means; as many as method `top` trains by default."""
@@ -40,7 +40,7 @@ class Rates:
         self.anatomy = anatomy
         self._parts = {
             "head": anatomy.head,
-            "top": (*anatomy.blocks[-TOP:], *anatomy.after),
+            "top": anatomy.last(TOP),
             "embeddings": anatomy.embeddings,
         }
         if isinstance(lr, Mapping):
@@ -77,12 +77,18 @@ class Rates:
             ) from None
 
     def _depth(self, name: str) -> int:
-        """Blocks above a parameter: none for the head and what follows the blocks, all of them for the embeddings."""
-        blocks = self.anatomy.blocks
-        if within(name, (*self.anatomy.head, *self.anatomy.after)):
+        """Blocks of its own stack above a parameter: none for the head and what follows the blocks, all of them for the embeddings."""
+        anatomy = self.anatomy
+        stacks = (Stack(anatomy.blocks, anatomy.after), *anatomy.beside, *anatomy.below)
+        if within(name, (*anatomy.head, *(after for stack in stacks for after in stack.after))):
             return 0
-        own = [index for index, block in enumerate(blocks) if within(name, (block,))]
-        return len(blocks) - own[0] if own else len(blocks) + 1
+        own = [
+            len(one.blocks) - index
+            for one in stacks
+            for index, block in enumerate(one.blocks)
+            if within(name, (block,))
+        ]
+        return own[0] if own else 1 + max(len(one.blocks) for one in stacks)
 
 
 REST = "rest"

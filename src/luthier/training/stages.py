@@ -67,7 +67,7 @@ def apply_methods(
         RecipeError: a method needs what this network does not have, or two methods contradict each other.
     """
     methods = recipe.methods
-    anatomy = examine(model, new)
+    whole = anatomy = examine(model, new)
     head = [name for name, _ in parameters_of(model, anatomy.head)]
     if HEADS[context.head].given or any(method.words for method in methods):
         # what predicts words is not new and trains where a method says so, but for parts that had to be drawn
@@ -78,9 +78,10 @@ def apply_methods(
     before = [[frozenset(method.chosen(model, anatomy)) for method in stage.method] for stage in plan]
     model.requires_grad_(False)
     model, added = insert_all(model, anatomy, [method for stage in plan for method in stage.method], context)
+    owners = [_owners(model, stage, chosen, head, added) for stage, chosen in zip(plan, before, strict=True)]
     stages = [
-        _stage(model, anatomy, stage, chosen, head, added, recipe, per_epoch)
-        for stage, chosen in zip(plan, before, strict=True)
+        _stage(whole, stage, owned, _judged(plan, owners, stage, owned), recipe, per_epoch)
+        for stage, owned in zip(plan, owners, strict=True)
     ]
     _refuse_idle(stages)
     switch(model, stages[0].rates)
@@ -105,17 +106,22 @@ def _plan(recipe: Recipe, anatomy: Anatomy, per_epoch: int | None) -> list[schem
     return [schema.Stage(epochs=math.ceil(epochs / len(methods)), method=[method]) for method in methods]
 
 
-def _stage(
+Owners = Mapping[str, tuple[Method, float]]
+"""By name of each parameter that trains: the method whose rate it has, and the factor on that."""
+
+
+def _owners(
     model: nn.Module,
-    anatomy: Anatomy,
     stage: schema.Stage,
     chosen: Sequence[frozenset[str]],
     head: Sequence[str],
     added: Sequence[Inserted],
-    recipe: Recipe,
-    per_epoch: int | None,
-) -> Stage:
-    """Which parameters of the network train in a stage, and at which rate: that of the first method that trains them."""
+) -> Owners:
+    """Which parameters of the network train in a stage, each by the first method that trains it.
+
+    Raises:
+        RecipeError: one of them is rounded to a few bits.
+    """
     order = sorted(zip(stage.method, chosen, strict=True), key=lambda pair: pair[0].wraps)
     owners: dict[str, tuple[Method, float]] = {}
     for method, names in order:
@@ -123,14 +129,42 @@ def _stage(
         for name, one in model.named_parameters():
             if name in inserted:
                 owners.setdefault(name, (method, method.factor(name)))
-            elif one.is_floating_point() and plain(name) in names:
+            elif plain(name) in names:
+                _refuse_rounded(method, name, one)
                 owners.setdefault(name, (method, 1.0))
     for name, _ in model.named_parameters():
         if plain(name) in head:
             owners[name] = (owners.get(name, (order[0][0], 1.0))[0], 1.0)
+    return owners
+
+
+def _refuse_rounded(method: Method, name: str, weight: nn.Parameter) -> None:
+    if not weight.is_floating_point():
+        raise RecipeError(
+            f"method {method.name} trains {plain(name)}, which is rounded to a few bits and cannot learn. Leave out bits, or the "
+            f"method {method.name}, or give the method with bits such targets that this layer keeps its floats."
+        )
+
+
+def _judged(plan: Sequence[schema.Stage], owners: Sequence[Owners], stage: schema.Stage, owned: Owners) -> list[str]:
+    """Plain names by which it is told whether a rate is for anything: `train.lr` is for all stages without a rate of their own."""
+    if stage.lr is not None:
+        return [plain(name) for name in owned]
+    return [plain(name) for one, several in zip(plan, owners, strict=True) if one.lr is None for name in several]
+
+
+def _stage(
+    anatomy: Anatomy,
+    stage: schema.Stage,
+    owners: Owners,
+    judged: Iterable[str],
+    recipe: Recipe,
+    per_epoch: int | None,
+) -> Stage:
+    """The peak rate of each parameter that trains in a stage."""
     lr = stage.lr if stage.lr is not None else recipe.train.lr
     decay = stage.layer_decay if stage.layer_decay is not None else recipe.train.layer_decay
-    rates = Rates(lr, decay, anatomy, [plain(name) for name in owners], _place(recipe, stage))
+    rates = Rates(lr, decay, anatomy, judged, _place(recipe, stage))
     found = {name: rates.of(plain(name), method.rate.value) * factor for name, (method, factor) in owners.items()}
     epochs = stage.epochs or recipe.train.epochs or usual_epochs(stage.method, per_epoch)
     return Stage(epochs, tuple(stage.method), found)

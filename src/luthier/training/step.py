@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -154,9 +155,14 @@ def _scale_and_clip(job: Job, scale: float) -> float:
 
 
 def _seed(job: Job, step: int) -> None:
-    """Make dropout a function of seed, step and process, so that nothing of the generator has to be saved."""
+    """Make dropout a function of seed, step and process, so that nothing of the generator has to be saved.
+
+    Some networks of transformers draw by NumPy (SpecAugment in wav2vec 2.0 and Whisper) or by Python.
+    """
     entropy = np.random.SeedSequence([job.seed, step, job.accelerator.process_index])
     seed = int(entropy.generate_state(1, np.uint64)[0] >> 1)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
     if job.device.type == "cpu":
         torch.default_generator.manual_seed(seed)  # `torch.manual_seed` takes a millisecond to ask for absent devices
     else:

@@ -32,6 +32,16 @@ NEEDED: dict[str, dict[str, Any]] = {
     "pattern": {"train": [r"layer\.1\."]},
     "cloze": {"pattern": "{text} is {soft:2} {mask}", "verbalizer": {"positive": "good", "negative": "bad"}},
 }
+PROJECTED = {"name": "prefix", "length": 4, "projection": True, "hidden": 16}
+HARD = {"name": "cloze", "pattern": "{text} is {mask}", "verbalizer": {"positive": "good", "negative": "bad"}}
+VARIANTS: list[tuple[str, str, Any]] = [
+    ("bert", "parallel adapter", {"name": "adapter", "kind": "parallel", "reduction": 4}),
+    ("bert", "pfeiffer adapter", {"name": "adapter", "kind": "pfeiffer", "reduction": 4}),
+    ("bert", "prompt from a text", {"name": "prompt", "length": 4, "initialise": "text", "text": "the film is"}),
+    ("bert", "random prompt", {"name": "prompt", "length": 4, "initialise": "random"}),
+    ("llama", "hard cloze", [HARD, "full"]),
+]
+"""Families, and methods with other settings than their defaults."""
 TEXTS = ["the film is good", "very bad service", "the room is not great"]
 
 
@@ -76,6 +86,40 @@ def test_an_opened_increment_answers_as_the_trained_model_did(
     np.testing.assert_allclose(answered(luthier.open(trained.path), texts), expected, atol=1e-5)
     files = [file.name for file in (trained.path / "model").glob("*.safetensors")]
     assert files in (["increment.safetensors"], ["adapter_model.safetensors"])
+
+
+@pytest.fixture(scope="session")
+def speaking(tiny_words: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models that predict words, by family: an encoder and a decoder."""
+    return {
+        "bert": tiny_words,
+        "llama": tiny_models.make_speaking("llama", tmp_path_factory.mktemp("models") / "llama"),
+    }
+
+
+@pytest.mark.parametrize(("family", "method"), [pytest.param(one[0], one[2], id=one[1]) for one in VARIANTS])
+def test_a_run_with_other_settings_answers_as_the_trained_model_did(
+    family: str, method: Any, speaking: dict[str, Path], reviews: Path, tmp_path: Path
+) -> None:
+    trained = run_of(speaking[family], reviews, tmp_path / "run", method)
+    texts, expected = stored(trained)
+    np.testing.assert_allclose(answered(luthier.open(trained.path), texts), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_a_projected_prefix_is_saved_as_its_rows_and_the_same_after_an_interruption(
+    family: str, speaking: dict[str, Path], reviews: Path, tmp_path: Path
+) -> None:
+    whole = run_of(speaking[family], reviews, tmp_path / "whole", PROJECTED)
+    with pytest.raises(KeyboardInterrupt), interrupted():
+        run_of(speaking[family], reviews, tmp_path / "chain", PROJECTED)
+    chain = run_of(speaking[family], reviews, tmp_path / "chain", PROJECTED)
+    ours, theirs = (load_file(run.path / "model" / "increment.safetensors") for run in (chain, whole))
+    assert {name.rpartition(".")[2] for name in theirs if ".prefix." in name} == {"key", "value"}
+    assert ours.keys() == theirs.keys()
+    assert [name for name, one in theirs.items() if not torch.equal(ours[name], one)] == []
+    texts, expected = stored(chain)
+    np.testing.assert_allclose(answered(luthier.open(chain.path), texts), expected, atol=1e-5)
 
 
 def test_a_lora_increment_is_a_folder_that_plain_peft_loads(tiny_words: Path, reviews: Path, tmp_path: Path) -> None:
@@ -234,8 +278,7 @@ def test_a_run_cannot_start_from_what_no_plain_model_holds(tiny_words: Path, rev
 def test_a_hard_cloze_is_saved_whole_and_plain_transformers_loads_it(
     tiny_words: Path, reviews: Path, tmp_path: Path
 ) -> None:
-    cloze = {"name": "cloze", "verbalizer": {"positive": "good", "negative": "bad"}, "pattern": "{text} is {mask}"}
-    run = run_of(tiny_words, reviews, tmp_path / "run", [cloze, "full"])
+    run = run_of(tiny_words, reviews, tmp_path / "run", [HARD, "full"])
     texts, expected = stored(run)
     np.testing.assert_allclose(answered(luthier.open(run.path), texts), expected, atol=1e-5)
     model = AutoModelForMaskedLM.from_pretrained(run.path / "model").eval()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from cells import ANSWERS, TARGET, Laid
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from luthier.build import make_accelerator
 from luthier.data.batches import Batches, Feed
@@ -60,11 +61,19 @@ class Losses(Callback):
 class Trial:
     """A job over a cell in its run folder, as `build.make_job` makes it, and around it what makes and reads checkpoints."""
 
-    def __init__(self, laid: Laid, folder: RunFolder) -> None:
-        train = {"batch_size": BATCH, "save_every": SAVED, "keep": 1, "precision": "fp32", "device": "cpu"}
+    def __init__(self, laid: Laid, folder: RunFolder, cache: str = "auto") -> None:
+        train = {
+            "batch_size": BATCH,
+            "save_every": SAVED,
+            "keep": 1,
+            "precision": "fp32",
+            "device": "cpu",
+            "cache": cache,
+        }
         recipe = Recipe.model_validate({"data": {"files": "rows.csv"}, "train": train})
         self.laid, self.folder, self.losses = laid, folder, Losses()
         _drop(laid.model)
+        self.started = {name: one.detach().clone() for name, one in _held(laid.model).items()}
         self.job = Job(
             model=laid.model,
             objective=TARGET.objective(),
@@ -97,6 +106,26 @@ class Trial:
         """Weights, buffers and what the optimiser and the methods keep."""
         taken = snapshot(self.job, State())
         return self.job.model.state_dict() | taken.weights | taken.moments
+
+    def moved(self) -> set[str]:
+        """Names of the parameters and buffers that are not what they were before training."""
+        now = _held(self.laid.model)
+        return {name for name, one in self.started.items() if not torch.equal(now[name], one)}
+
+    def counted(self) -> set[str]:
+        """Names of the buffers of each BatchNorm of which a parameter trains."""
+        layers = [(name, one) for name, one in self.laid.model.named_modules() if isinstance(one, _BatchNorm)]
+        return {
+            f"{name}.{buffer}"
+            for name, layer in layers
+            for buffer, _ in layer.named_buffers()
+            if any(f"{name}.{weight}" in self.job.trained for weight, _ in layer.named_parameters())
+        }
+
+
+def _held(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, those that are not saved, too."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def _drop(model: nn.Module) -> None:

@@ -44,6 +44,11 @@ class Tuned:
     def lasting(self) -> bool:
         return any(method.lasting for method in self.laid.methods)
 
+    @property
+    def roomless(self) -> bool:
+        """Whether there are modules that no plain model has room for; a cloze without soft tokens has none."""
+        return any(one.method.lasting and one.names for one in self.laid.applied.inserted)
+
 
 def logits_of(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():

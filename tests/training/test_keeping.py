@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -71,6 +73,28 @@ def test_where_there_is_no_room(choice: keeping.Choice, said: str, monkeypatch: 
     with pytest.raises(TrainError) as refused:
         keeping.place(choice, 300 * MB)
     assert str(refused.value) == said
+
+
+def free_on_disk(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=4 * size, used=3 * size, free=size))
+
+
+def test_never_more_than_half_of_the_free_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    free_on_disk(100 * MB, monkeypatch)
+    monkeypatch.setattr(hardware, "available_memory", lambda: 10 * MB)
+    assert keeping.place("disk", 50 * MB) == keeping.place("auto", 50 * MB) == "disk"
+    with pytest.raises(TrainError) as refused:
+        keeping.place("auto", 50 * MB + 1)
+    assert str(refused.value) == "they take 50.0 MB, and it may use 4.0 MB of memory and 50.0 MB of disk"
+
+
+@pytest.mark.parametrize(("free", "written"), [(67, False), (68, True)])
+def test_what_is_in_memory_is_written_for_later_runs_where_half_of_the_free_disk_holds_it(
+    free: int, written: bool, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_on_disk(free, monkeypatch)
+    keeping.make("key", SIZES, "memory", fill(2))  # 34 bytes
+    assert (place / "key").is_dir() == written
 
 
 @pytest.mark.parametrize(

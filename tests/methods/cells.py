@@ -214,7 +214,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
 INTRODUCTION = """\
 # Methods and models
 
-Written by `make docs` from tests/methods/test_conformance.py, which holds every cell to be what it says. *yes*: the cell passes
+Written by `make docs`; tests/methods/test_conformance.py holds every cell to be what it says. *yes*: the cell passes
 the suite: the outputs are unchanged at the start where the method promises it, only what it marks moves, the loss falls, what
 is saved loads again with the same outputs, head included, merging keeps them to 1e-5, plain transformers or PEFT load what
 they know, copies are independent, causal models see no future, and a run that is interrupted and goes on from its checkpoint ends

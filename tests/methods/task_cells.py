@@ -27,7 +27,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "task-grid.md"
 INTRODUCTION = """\
 # Tasks, what they read, and methods
 
-Written by `make docs` from tests/methods/test_task_cells.py, which holds every cell to be what it says. *yes*: on a tiny random
+Written by `make docs`; tests/methods/test_task_cells.py holds every cell to be what it says. *yes*: on a tiny random
 network a run goes from its file to a report, answers every held-out row, and gives the same answers when it is opened again. A
 number: refused before training, for the reason below. Which method works on which family of models: [methods.md](methods.md).
 """

@@ -13,6 +13,7 @@ from luthier.evaluate.spans import SpanJudge
 from luthier.tasks.tagging_schemes import Tagset
 
 
+@pytest.mark.slow  # 2,000 times all figures, one after the other
 @pytest.mark.parametrize(("data", "multilabel"), [(single(40, 3), False), (several(30, 2), True)])
 def test_the_general_bootstrap_equals_the_fast_one(data, multilabel):
     judge = ClassJudge(list("abc")[: data[1].shape[1]], multilabel)

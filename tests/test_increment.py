@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceC
 
 import luthier
 import tiny_models
+from luthier import increment
 from luthier.errors import ModelError, RecipeError, RunError
 from luthier.methods import METHODS
 from luthier.models.find import Base
@@ -159,6 +160,17 @@ def test_another_base_is_refused_with_both_hashes(moved: Path, reviews: Path, tm
         f"have {there}. Put the right '{moved}' there, or train anew."
     )
     assert trained_on != there
+
+
+def test_a_base_from_the_hub_is_recorded_by_its_commit(tiny_words: Path, reviews: Path, tmp_path: Path) -> None:
+    run = run_of(tiny_words, reviews, tmp_path / "run", "head", save="increment")
+    file = run.path / "model" / "increment.json"
+    told = json.loads(file.read_text())
+    assert told["base"]["revision"] is None, "a folder has none"
+    file.write_text(json.dumps(told | {"base": told["base"] | {"revision": "0123"}}))
+    found = increment.read(run.path / "model")
+    assert found is not None
+    assert found.base == Base(str(tiny_words), str(tiny_words), "0123")
 
 
 def test_a_base_that_is_gone_is_named(moved: Path, reviews: Path, tmp_path: Path) -> None:

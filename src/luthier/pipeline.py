@@ -131,7 +131,6 @@ def train_in(folder: RunFolder, recipe: Recipe, console: Console, restart: bool 
     accelerator.wait_for_everyone()
     # A model wrapped for several processes that outlives their group frees it while holding the GIL, which gloo's thread may wait for.
     del job
-    accelerator.free_memory()
     accelerator.end_training()
     return state
 

@@ -131,6 +131,23 @@ def test_a_damaged_folder_is_made_anew(place: Path) -> None:
     assert values(keeping.find("key", SIZES))[0] == [3.0] * 6
 
 
+def test_what_another_process_deletes_at_that_moment_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    keeping.make("key", SIZES, "disk", fill(1))
+
+    def gone(file: Path) -> None:
+        raise FileNotFoundError(file)
+
+    monkeypatch.setattr(os, "utime", gone)
+    assert keeping.find("key", SIZES) is None
+
+
+def test_files_lie_on_the_disk_before_they_count(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda number: counted.append(any(place.glob("*/manifest.json"))))
+    keeping.make("key", SIZES, "disk", fill(1))
+    assert counted == [False] * len(SIZES)
+
+
 def test_what_was_used_longest_ago_goes_first(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "LIMIT", 110)  # three of 34 bytes and their manifests of 2
     for age, key in enumerate(("a", "b", "c")):

@@ -10,6 +10,7 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from luthier.errors import DivergedError
+from luthier.evaluate.judge import Judge
 from luthier.evaluate.similarity import SimilarityJudge
 
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -62,6 +63,28 @@ def test_intervals_are_those_of_resampled_rows() -> None:
     drawn = random.integers(80, size=(4000, 80))
     slow = [np.corrcoef(truth[one, 0], said[one, 0])[0, 1] for one in drawn]
     assert (low, high) == pytest.approx(np.percentile(slow, [2.5, 97.5]), abs=0.02)
+
+
+@pytest.mark.parametrize("rows", [5, 40])
+@pytest.mark.parametrize("binary", [True, False])
+def test_resamples_are_those_of_rows_taken_one_by_one(rows: int, binary: bool) -> None:
+    """Five rows: some resamples have one kind of pair, some answers that are all the same."""
+    random = np.random.default_rng(3)
+    truth = random.integers(2 if binary else 6, size=(rows, 1)).astype(float)
+    said = np.round(truth + random.normal(size=(rows, 1)), 0 if binary else 3)
+    judge = SimilarityJudge(binary)
+    slow, fast = Judge.resampled(judge, truth, said, seed=5), judge.resampled(truth, said, seed=5)
+    assert slow.keys() == fast.keys()
+    for name, values in slow.items():
+        assert fast[name] == pytest.approx(values, abs=1e-6, nan_ok=True), name
+    assert rows > 5 or any(np.isnan(values).any() for values in fast.values())
+
+
+def test_answers_that_are_all_the_same_have_intervals() -> None:
+    truth, said = columns([(0, 0.1), (1, 0.1), (1, 0.1), (0, 0.1), (1, 0.1)])
+    found = SimilarityJudge(binary=True).intervals(truth, said)
+    assert found["pearson"] == found["spearman"] == (0, 0)
+    assert found["roc_auc"] == (0.5, 0.5)
 
 
 def test_errors_are_in_the_unit_of_the_scores() -> None:

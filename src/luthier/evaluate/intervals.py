@@ -98,16 +98,24 @@ class _Areas:
 
     def __init__(self, targets: Array, probabilities: Array) -> None:
         truth, scores = one_vs_rest(targets, probabilities)
-        self.labels = [_wins(true, score) for true, score in zip(truth.T, scores.T, strict=True)]
+        self.labels = [wins(true, score) for true, score in zip(truth.T, scores.T, strict=True)]
 
     def __call__(self, weights: Array) -> dict[str, Array]:
-        areas = np.stack([wins(weights) for wins in self.labels])
+        areas = np.stack([one(weights) for one in self.labels])
         known = np.isfinite(areas)
         return {"roc_auc": _ratio(np.where(known, areas, 0).sum(axis=0), known.sum(axis=0), empty=np.nan)}
 
 
-def _wins(true: Array, scores: Array) -> Callable[[Array], Array]:
-    """Weights to the share of (positive, negative) pairs in order, ties half: the Mann-Whitney form of the area."""
+def wins(true: Array, scores: Array) -> Callable[[Array], Array]:
+    """Weights to the share of (positive, negative) pairs in order, ties half: the Mann-Whitney form of the area.
+
+    Args:
+        true: (rows,) bool, which are positive.
+        scores: (rows,).
+
+    Returns:
+        What makes of weights (resamples, rows) the area of each resample, (resamples,); NaN where it has one kind only.
+    """
     positives, negatives = np.flatnonzero(true), np.flatnonzero(~true)
     negatives = negatives[np.argsort(scores[negatives])]
     lower = np.searchsorted(scores[negatives], scores[positives], side="left")

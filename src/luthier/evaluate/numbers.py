@@ -143,27 +143,42 @@ def _weighted(weights: Array, targets: Array, scores: Array) -> dict[str, Array]
         scores: likewise.
     """
     total = weights.sum(axis=1, keepdims=True)
-    centred = targets - targets.mean(axis=0)
     squares = weights @ (targets - scores) ** 2 / total
-    spread = weights @ centred**2 / total - (weights @ centred / total) ** 2
-    rounding = 1e-14 * (centred**2).max(axis=0) + 1e-28 * (targets**2).max(axis=0)
     return {
-        "r2": 1 - _divided(squares, np.where(spread > rounding, spread, 0)).mean(axis=1),
-        "spearman": _spearman(weights, targets, scores),
+        "r2": 1 - divided(squares, variance(weights, targets)).mean(axis=1),
+        "spearman": spearman(weights, targets, scores),
         "mae": (weights @ np.abs(targets - scores) / total).mean(axis=1),
         "rmse": np.sqrt(squares).mean(axis=1),
         "mse": squares.mean(axis=1),
     }
 
 
-def _spearman(weights: Array, targets: Array, scores: Array) -> Array:
-    """Pearson's correlation of ranks, ties in the middle; the mean over outputs."""
+def variance(weights: Array, columns: Array) -> Array:
+    """Of rows that count several times, (resamples, columns); 0 where it is but rounding."""
+    total = weights.sum(axis=1, keepdims=True)
+    centred = columns - columns.mean(axis=0)
+    spread = weights @ centred**2 / total - (weights @ centred / total) ** 2
+    rounding = 1e-14 * (centred**2).max(axis=0) + 1e-28 * (columns**2).max(axis=0)
+    return np.where(spread > rounding, spread, 0)
+
+
+def spearman(weights: Array, targets: Array, scores: Array) -> Array:
+    """Pearson's correlation of ranks, ties in the middle; the mean over outputs.
+
+    Args:
+        weights: (resamples, rows), how often each row counts.
+        targets: (rows, outputs) float64.
+        scores: likewise.
+
+    Returns:
+        (resamples,); NaN where the targets do not vary, 0 where the scores do not.
+    """
     outputs = []
     for columns in zip(targets.T, scores.T, strict=True):
         first, second = (_ranks(weights, column) for column in columns)
         varied, answered = ((weights * ranks**2).sum(axis=1) for ranks in (first, second))
         together = (weights * first * second).sum(axis=1)  # 0 where the answers do not vary
-        outputs.append(_divided(together, np.sqrt(varied * np.where(answered > 0, answered, 1))))
+        outputs.append(divided(together, np.sqrt(varied * np.where(answered > 0, answered, 1))))
     return np.asarray(np.mean(outputs, axis=0))
 
 
@@ -177,7 +192,7 @@ def _ranks(weights: Array, column: Array) -> Array:
     return np.asarray(middle[:, groups])
 
 
-def _divided(above: Array, below: Array) -> Array:
-    """NaN where `below` is 0."""
+def divided(above: Array, below: Array) -> Array:
+    """The quotient; NaN where `below` is 0."""
     quotient: Array = np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
     return quotient

@@ -56,6 +56,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="methods, comma-separated; default all")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--rows", type=int, default=0, help="training rows; 0 takes all")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="what trainings compute in")
     parser.add_argument(
         "--share", default="0/1", help="i/n: do every n-th run only, for several processes side by side"
     )
@@ -92,6 +93,7 @@ def jobs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 yield {"data": data, "method": method, "seed": seed, "rows": options.rows} | {
                     "model": options.model or str(MODELS[data]).format(assets=options.assets),
                     "assets": str(options.assets),
+                    "precision": options.precision,
                 }
 
 
@@ -102,7 +104,7 @@ def results() -> list[dict[str, Any]]:
 
 def key_of(job: dict[str, Any]) -> str:
     """What makes a run the same."""
-    return json.dumps([job["data"], job["method"], job["seed"], job["rows"]])
+    return json.dumps([job["data"], job["method"], job["seed"], job["rows"], job.get("precision", "fp32")])
 
 
 def run_one(job: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def run_one(job: dict[str, Any]) -> dict[str, Any]:
             "model": job["model"],
             "data": DATA[job["data"]](Path(job["assets"]) / "data", Path(place), job["rows"]),
             "method": job["method"],
-            "train": {"precision": "fp32"},
+            "train": {"precision": job["precision"]},
             "seed": job["seed"],
             "save": "merged" if job["method"]["name"] in {"full", "scratch"} else "increment",
             "output": f"{place}/run",
@@ -197,20 +199,20 @@ def render() -> str:
 
 def table(data: str, rows: int) -> str:
     """Means over seeds; the interval is that of the rows, averaged over seeds."""
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for line in results():
-        if line["data"] == data and line["rows"] == rows and "accuracy" in line:
-            runs.setdefault(line["method"]["name"], []).append(line)
+    measured = [line for line in results() if line["data"] == data and line["rows"] == rows and "accuracy" in line]
+    runs = by_method(measured)
     if not runs:
         return ""
     first = next(iter(runs.values()))[0]
-    usual = {machine: mean(same, "processor_seconds") for machine, same in timed(runs.get("full", [])).items()}
+    usual = {place: mean(same, "processor_seconds") for place, same in timed(runs.get("full", [])).items()}
     sizes = f"{first['rows'] or 'all'} training rows, {first['tested']} test rows, majority {first['majority']:.3f}"
     lines = [
         f"### {data}, {Path(MODELS[data]).name}: {sizes}",
         "",
-        *origin([one for found in runs.values() for one in found]),
-        "Time: of the processor, for a whole training, beside `full` on the same machine; empty where one of the two is not measured.",
+        *origin(measured),
+        "Time: of the processor, for a whole training, beside `full` on the same machine in the same format; "
+        "empty where one of the two is not measured.",
+        *in_both(measured),
         "",
         "| method | accuracy | 95 % interval | seeds | over seeds | F1 macro | rate | trains | added MB | peak MB | time, full = 1 |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -226,15 +228,40 @@ def table(data: str, rows: int) -> str:
     return "\n".join(lines)
 
 
+def by_method(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """One run for each seed of a method: that in fp32 where a seed was measured in both formats."""
+    once: dict[str, dict[int, dict[str, Any]]] = {}
+    for line in sorted(measured, key=format_of, reverse=True):
+        once.setdefault(line["method"]["name"], {}).setdefault(line["seed"], line)
+    return {name: list(seeds.values()) for name, seeds in once.items()}
+
+
+def format_of(line: dict[str, Any]) -> str:
+    """What a run computed in: runs that do not say it are from before there was a choice."""
+    return str(line.get("precision", "fp32"))
+
+
+def in_both(measured: list[dict[str, Any]]) -> Iterator[str]:
+    """What the format changes: runs of the same seed in both."""
+    found = {(one["method"]["name"], one["seed"], format_of(one)): one["accuracy"] for one in measured}
+    pairs = [
+        f"{name} with seed {seed} {found[name, seed, 'fp32']:.3f} and {accuracy:.3f}"
+        for (name, seed, precision), accuracy in found.items()
+        if precision == "bf16" and (name, seed, "fp32") in found
+    ]
+    if pairs:
+        yield f"Trained in fp32 and in bf16, the same seed: {', '.join(pairs)}. The table has the former."
+
+
 def origin(runs: list[dict[str, Any]]) -> Iterator[str]:
     """Where the runs of a table come from, as far as they say: what repeats them, and when and on what they were measured."""
-    for model in dict.fromkeys(one["model"] for one in runs):
-        same = [one for one in runs if one["model"] == model]
+    for asked in dict.fromkeys((one["model"], format_of(one)) for one in runs):
+        same = [one for one in runs if (one["model"], format_of(one)) == asked]
         yield f"Command: `{command_of(same)}`, which also measures what is not there yet."
     dated = [one for one in runs if "date" in one]
-    for around in dict.fromkeys(one["machine"] for one in dated):
-        days = sorted(one["date"] for one in dated if one["machine"] == around)
-        yield f"{' to '.join(dict.fromkeys((days[0], days[-1])))}, {len(days)} of {len(runs)} runs: {around}"
+    for around in dict.fromkeys(place_of(one) for one in dated):
+        days = sorted(one["date"] for one in dated if place_of(one) == around)
+        yield f"{' to '.join(dict.fromkeys((days[0], days[-1])))}, {len(days)} of {len(runs)} runs, trained in {around[1]}: {around[0]}"
     if len(dated) < len(runs):
         yield f"Measured before runs kept their date and machine: {len(runs) - len(dated)} of {len(runs)}."
 
@@ -244,22 +271,31 @@ def command_of(runs: list[dict[str, Any]]) -> str:
     one = runs[0]
     seeds = ",".join(str(seed) for seed in sorted({run["seed"] for run in runs}))
     usual = one["model"] == MODELS[one["data"]].format(assets=one["assets"])
-    own = "" if usual else f" --model {one['model']}"
+    own = ("" if usual else " --model FOLDER") + ("" if format_of(one) == "fp32" else f" --precision {format_of(one)}")
     return f"python benchmarks/method_table.py --data {one['data']} --rows {one['rows']} --seeds {seeds}{own}"
 
 
-def timed(found: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Runs that say what they took, by machine."""
+Place = tuple[str, str]
+"""A machine, and the format that it computed in: what seconds can be compared within."""
+
+
+def place_of(one: dict[str, Any]) -> Place:
+    """Where a run took its time."""
+    return one["machine"], format_of(one)
+
+
+def timed(found: list[dict[str, Any]]) -> dict[Place, list[dict[str, Any]]]:
+    """Runs that say what they took, by place."""
     told = [one for one in found if "processor_seconds" in one]
-    return {one["machine"]: [run for run in told if run["machine"] == one["machine"]] for one in told}
+    return {place_of(one): [run for run in told if place_of(run) == place_of(one)] for one in told}
 
 
-def times(found: list[dict[str, Any]], usual: dict[str, float]) -> str:
-    """Seconds of the processor for a whole training as a ratio to those of `full` on the same machine; nothing where it is not there."""
+def times(found: list[dict[str, Any]], usual: dict[Place, float]) -> str:
+    """Seconds of the processor for a whole training as a ratio to those of `full` at the same place; nothing where it is not there."""
     ratios = [
-        one["processor_seconds"] / usual[machine]
-        for machine, same in timed(found).items()
-        if machine in usual
+        one["processor_seconds"] / usual[place]
+        for place, same in timed(found).items()
+        if place in usual
         for one in same
     ]
     return f"{statistics.mean(ratios):.2f}" if ratios else ""

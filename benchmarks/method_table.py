@@ -204,7 +204,7 @@ def table(data: str, rows: int) -> str:
     if not runs:
         return ""
     first = next(iter(runs.values()))[0]
-    usual = {place: mean(same, "processor_seconds") for place, same in timed(runs.get("full", [])).items()}
+    formats = sorted({format_of(line) for line in measured}, reverse=True)
     sizes = f"{first['rows'] or 'all'} training rows, {first['tested']} test rows, majority {first['majority']:.3f}"
     lines = [
         f"### {data}, {Path(MODELS[data]).name}: {sizes}",
@@ -214,8 +214,9 @@ def table(data: str, rows: int) -> str:
         "empty where one of the two is not measured.",
         *in_both(measured),
         "",
-        "| method | accuracy | 95 % interval | seeds | over seeds | F1 macro | rate | trains | added MB | peak MB | time, full = 1 |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| method | accuracy | 95 % interval | seeds | over seeds | F1 macro | rate | trains | added MB | peak MB "
+        f"{' '.join(f'| time in {one}, full = 1' for one in formats)} |",
+        f"{'|---' * (10 + len(formats))}|",
     ]
     for name, found in sorted(runs.items(), key=lambda item: -mean(item[1], "accuracy")):
         low, high = (statistics.mean(one["interval"][side] for one in found) for side in (0, 1))
@@ -223,7 +224,7 @@ def table(data: str, rows: int) -> str:
         lines.append(
             f"| {name} | {mean(found, 'accuracy'):.3f} | {low:.3f} to {high:.3f} | {len(found)} | {min(spread):.3f} to {max(spread):.3f} "
             f"| {mean(found, 'f1'):.3f} | {found[0]['lr']:g} | {100 * found[0]['share']:.2f} % | {found[0]['mb']:.2f} "
-            f"| {mean(found, 'peak_mb'):.0f} | {times(found, usual)} |"
+            f"| {mean(found, 'peak_mb'):.0f} {' '.join(f'| {times(measured, name, one)}' for one in formats)} |"
         )
     return "\n".join(lines)
 
@@ -284,21 +285,24 @@ def place_of(one: dict[str, Any]) -> Place:
     return one["machine"], format_of(one)
 
 
-def timed(found: list[dict[str, Any]]) -> dict[Place, list[dict[str, Any]]]:
-    """Runs that say what they took, by place."""
-    told = [one for one in found if "processor_seconds" in one]
-    return {place_of(one): [run for run in told if place_of(run) == place_of(one)] for one in told}
-
-
-def times(found: list[dict[str, Any]], usual: dict[Place, float]) -> str:
+def times(measured: list[dict[str, Any]], name: str, precision: str) -> str:
     """Seconds of the processor for a whole training as a ratio to those of `full` at the same place; nothing where it is not there."""
+    told = [one for one in measured if "processor_seconds" in one and format_of(one) == precision]
+    usual = {place: seconds_at(told, "full", place) for place in map(place_of, of_method(told, "full"))}
     ratios = [
-        one["processor_seconds"] / usual[place]
-        for place, same in timed(found).items()
-        if place in usual
-        for one in same
+        one["processor_seconds"] / usual[place_of(one)] for one in of_method(told, name) if place_of(one) in usual
     ]
     return f"{statistics.mean(ratios):.2f}" if ratios else ""
+
+
+def seconds_at(told: list[dict[str, Any]], name: str, place: Place) -> float:
+    """The mean over a method's runs there."""
+    return mean([one for one in of_method(told, name) if place_of(one) == place], "processor_seconds")
+
+
+def of_method(runs: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Those of one method."""
+    return [one for one in runs if one["method"]["name"] == name]
 
 
 def mean(found: list[dict[str, Any]], key: str) -> float:

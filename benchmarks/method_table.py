@@ -258,7 +258,8 @@ def origin(runs: list[dict[str, Any]]) -> Iterator[str]:
     """Where the runs of a table come from, as far as they say: what repeats them, and when and on what they were measured."""
     for asked in dict.fromkeys((one["model"], format_of(one)) for one in runs):
         same = [one for one in runs if (one["model"], format_of(one)) == asked]
-        yield f"Command: `{command_of(same)}`, which also measures what is not there yet."
+        given = "" if is_usual(same[0]) else f" FOLDER holds {MODELS[same[0]['data']]}."
+        yield f"Command: `{command_of(same)}`, which also measures what is not there yet.{given}"
     dated = [one for one in runs if "date" in one]
     for around in dict.fromkeys(place_of(one) for one in dated):
         days = sorted(one["date"] for one in dated if place_of(one) == around)
@@ -271,9 +272,15 @@ def command_of(runs: list[dict[str, Any]]) -> str:
     """What measures all of these runs, of one model, again."""
     one = runs[0]
     seeds = ",".join(str(seed) for seed in sorted({run["seed"] for run in runs}))
-    usual = one["model"] == MODELS[one["data"]].format(assets=one["assets"])
-    own = ("" if usual else " --model FOLDER") + ("" if format_of(one) == "fp32" else f" --precision {format_of(one)}")
+    own = ("" if is_usual(one) else " --model FOLDER") + (
+        "" if format_of(one) == "fp32" else f" --precision {format_of(one)}"
+    )
     return f"python benchmarks/method_table.py --data {one['data']} --rows {one['rows']} --seeds {seeds}{own}"
+
+
+def is_usual(one: dict[str, Any]) -> bool:
+    """Whether a run had the model that its data have when none is given."""
+    return bool(one["model"] == MODELS[one["data"]].format(assets=one["assets"]))
 
 
 Place = tuple[str, str]

@@ -111,13 +111,12 @@ def _decided(truth: Array, said: Array, ranks: Array) -> dict[str, float]:
 
 
 def _pearson(weights: Array, truth: Array, said: Array) -> Array:
-    """Of rows that count several times, (resamples,); NaN where `truth` does not vary, 0 where `said` does not."""
+    """Of rows that count several times, (resamples,); NaN where `truth` does not vary, 0 up to rounding where `said` does not."""
     total = weights.sum(axis=1, keepdims=True)
     one, other = truth - truth.mean(), said - said.mean()
     shared = weights @ (one * other) / total - (weights @ one / total) * (weights @ other / total)
     varied, answered = (numbers.variance(weights, column) for column in (truth, said))
-    found = numbers.divided(shared, np.sqrt(varied * np.where(answered > 0, answered, 1)))
-    return np.where(answered > 0, found, np.where(varied > 0, 0, np.nan))[:, 0]
+    return numbers.divided(shared, np.sqrt(varied * np.where(answered > 0, answered, 1)))[:, 0]
 
 
 def _precision(together: Array, said: Array) -> Callable[[Array], Array]:

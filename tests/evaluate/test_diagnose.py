@@ -14,6 +14,8 @@ from luthier.evaluate.diagnosis.trend import above, noise, slope, smoothed
 from luthier.evaluate.records import Records
 from luthier.recipe.schema import Recipe, Train
 from luthier.tasks.classify import Classes
+from luthier.training.callbacks import Validate
+from luthier.training.job import State
 
 STEPS, EPOCHS = 200, 8
 
@@ -338,6 +340,31 @@ def test_without_keep_best_the_last_weights_are_those_of_the_gap():
     records = log(*CURVES["over-fitting"], f1=lambda x: 0.8 - 0.1 * x)
     assert Curves(gathered(records)).saved == 0
     assert Curves(gathered(records, {"train": {"keep_best": False}})).saved == EPOCHS - 1
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "min_delta", "kept"),
+    [
+        ([(0.5, 0.9), (0.7, 0.6), (0.7, 0.5), (0.7, 0.55)], 0.0, 2),  # of equal figures the lower loss
+        ([(0.5, 0.9), (0.54, 0.6), (0.56, 0.5), (0.58, 0.4), (0.6, 0.4)], 0.05, 2),  # less than min_delta is no gain
+        ([(0.6, 0.4), (0.5, 0.3)], 0.0, 0),
+    ],
+)
+def test_the_evaluation_that_training_kept_is_the_best(evaluations, min_delta, kept):
+    records = [
+        {"event": "evaluate", "split": "validation", "step": 9 * place, "epoch": place, "f1_macro": f1, "loss": loss}
+        for place, (f1, loss) in enumerate(evaluations)
+    ]
+    train = {"monitor": "f1_macro", "early_stopping": {"min_delta": min_delta} if min_delta else None}
+    found, state = gathered(records, {"train": train}), State()
+    assert Curves(found).best == Curves(found).saved == kept
+    lower = [one | {"log_loss": -one["f1_macro"]} for one in records]
+    assert Curves(gathered(lower, {"train": train | {"monitor": "log_loss"}})).best == kept
+    training = Validate(None, Train(**train), None, print, found.target.judge)
+    for one in records:
+        state.step = one["step"]
+        training._judge(one, state, last=False)
+    assert state.best_step == 9 * kept
 
 
 def test_smoothing_has_no_bias_at_the_start():

@@ -229,6 +229,18 @@ def test_long_curves_are_thinned_to_means(tmp_path):
     assert train[0] == [3.0, 3.0]
 
 
+def test_of_equal_evaluations_the_one_that_was_kept_is_marked(tmp_path):
+    run = write_run(tmp_path / "run", ["a", "b"], kind="binary")
+    records = [json.loads(one) for one in (run / "log.jsonl").read_text().splitlines()]
+    evaluations = [one for one in records if one["event"] == "evaluate"]
+    for place, one in enumerate(evaluations):
+        one |= {"f1_macro": 0.75, "loss": 0.2 if place == 1 else 0.4}
+    (run / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    facts, step = gather(run), evaluations[1]["step"]
+    assert facts["curves"]["best"] == [step, 0.75]
+    assert f"the best evaluation (◆, dotted line) is at step {step:,}" in render(facts)
+
+
 def test_findings_stand_with_their_numbers_and_curves_with_a_table(runs):
     facts = gather(runs["binary"])
     page = render(facts)

@@ -192,7 +192,7 @@ def curves(records: Records) -> Facts | None:
         "monitor": monitor,
         "monitored": watched,
         "lower_is_better": lower,
-        "best": (min if lower else max)(watched, key=lambda point: point[1]) if watched else None,
+        "best": watched[drawn.best] if watched else None,
         "epochs": steps[-1].get("epoch"),
         "samples_per_second": _median(steps, "samples_per_second"),
         "padding": _median(steps, "padding"),

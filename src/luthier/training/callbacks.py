@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from luthier.errors import DivergedError, RecipeError
+from luthier.evaluate.improvement import Evaluated, improves
 from luthier.evaluate.judge import Judge
 from luthier.evaluate.predict import Scores
 from luthier.folder import RunFolder
@@ -153,7 +154,7 @@ class Validate(Callback):
         self.measure = measure
         self.settings = settings
         self.monitor = str(settings.monitor)  # the task's own stands in for none, see `build.make_job`
-        self.sign = -1 if judge.lower_is_better(self.monitor) else 1
+        self.lower_is_better = judge.lower_is_better(self.monitor)
         self.folder = folder
         self.say = say
 
@@ -180,13 +181,11 @@ class Validate(Callback):
 
     def _judge(self, figures: Mapping[str, float], state: State, last: bool) -> bool:
         """Compare with the best so far; enough failures end the run, or the stage where it is not the last."""
-        state.value = value = figures[self.monitor]
-        stopping = self.settings.early_stopping
-        delta = stopping.min_delta if stopping else 0.0
-        better = state.best is None or self.sign * (value - state.best) > delta
-        surer = value == state.best and figures["loss"] < state.best_loss  # F1 can stand still while the model learns
-        if better or surer:
-            state.best, state.best_loss, state.best_step, state.since_best = value, figures["loss"], state.step, 0
+        now = Evaluated(figures[self.monitor], figures["loss"])
+        best = None if state.best is None else Evaluated(state.best, state.best_loss)
+        state.value, stopping = now.value, self.settings.early_stopping
+        if improves(now, best, self.lower_is_better, stopping.min_delta if stopping else 0.0):
+            state.best, state.best_loss, state.best_step, state.since_best = *now, state.step, 0
             return True
         state.since_best += 1
         if stopping and state.since_best >= stopping.patience:

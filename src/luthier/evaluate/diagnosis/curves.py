@@ -12,6 +12,7 @@ import numpy as np
 
 from luthier.evaluate.bootstrap import percentiles
 from luthier.evaluate.diagnosis.trend import Measured, Values, above, slope
+from luthier.evaluate.improvement import Evaluated, improves
 from luthier.evaluate.records import Records
 
 ENOUGH = 3
@@ -89,12 +90,19 @@ class Curves:
         return self.records.recipe.get("seed") or 0
 
     @cached_property
+    def best(self) -> int:
+        """Place of the evaluation that was the best while training; 0 where there is none."""
+        evaluated = [Evaluated(*one) for one in zip(self.monitored, self.validation, strict=True)]
+        min_delta = (self.train.get("early_stopping") or {}).get("min_delta", 0.0)
+        best = 0
+        for place, now in enumerate(evaluated):
+            best = place if improves(now, evaluated[best], self.lower_is_better, min_delta) else best
+        return best
+
+    @property
     def saved(self) -> int:
-        """Place of the evaluation whose weights were kept: the best, of equal ones that with the lower loss, or the last."""
-        if not self.train.get("keep_best", True):
-            return len(self.validation) - 1
-        values = self.monitored if self.lower_is_better else -self.monitored
-        return int(np.lexsort((self.validation, values))[0])
+        """Place of the evaluation whose weights were kept: the best, or the last where the recipe says so."""
+        return self.best if self.train.get("keep_best", True) else len(self.validation) - 1
 
     @property
     def start(self) -> float:

@@ -133,6 +133,7 @@ def test_a_stage_without_its_own_takes_the_settings_of_train(still_bert: Path) -
     [
         ("lora", {}, 17),  # of 6 steps: 16 would be 96
         ("prompt", {}, 50),  # needs 300
+        ("scratch", {}, 50),
         (["prompt", "lora"], {}, 17),
         ("lora", {"accumulation": 2}, 34),  # of 3
         ("lora", {"batch_size": 1}, 3),  # enough steps: the method's own

@@ -50,7 +50,7 @@ class Train(Options):
 
     epochs: Annotated[int, Field(ge=1)] | None = None
     """Passes over the training rows. Default: the method's own, which is 3, but 30 for `head`, whose frozen part is computed once; and
-    more of few rows, so that there are 100 optimiser steps (`prompt` and `ptuning`: 300)."""
+    more of few rows, so that there are 100 optimiser steps (`prompt`, `ptuning` and `scratch`: 300)."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Rows per optimiser step, over all devices. Rows are cut into micro-batches of similar length by themselves."""
     accumulation: Annotated[int, Field(ge=1)] = 1

@@ -71,6 +71,27 @@ def test_an_additive_mask_is_added():
     assert torch.allclose(*results, atol=1e-6)
 
 
+@pytest.mark.parametrize("autocast", [True, False])
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+@pytest.mark.parametrize("together", [ALL, 1])
+def test_in_bfloat16_it_computes_in_float32_and_gives_bfloat16(autocast, mask, together, monkeypatch):
+    monkeypatch.setattr(attention, "KEPT", together * 25)
+    monkeypatch.setattr(attention, "TOGETHER", 25)
+    low = [one.detach().bfloat16().requires_grad_() for one in inputs()]
+    same = [one.detach().float().requires_grad_() for one in low]
+    torch.manual_seed(7)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        out, _ = dropout_attention(Layer(), *low, mask, dropout=0.3)
+    expected = formula(*same, mask, 0.3, 0.5, seed=7)
+    gradient = torch.randn_like(out)
+    out.backward(gradient)
+    expected.backward(gradient.float())
+    assert torch.equal(out, expected.bfloat16()) or torch.allclose(out.float(), expected, rtol=1 / 128, atol=1e-6)
+    for one, other in zip(low, same, strict=True):
+        assert one.grad.dtype == torch.bfloat16
+        assert torch.allclose(one.grad.float(), other.grad, rtol=1 / 64, atol=1 / 128)
+
+
 def test_on_average_dropout_changes_nothing():
     query, key, value = (one.detach() for one in inputs())
     mean = sum(dropout_attention(Layer(), query, key, value, None, dropout=0.2)[0] for _ in range(4000)) / 4000
@@ -90,8 +111,8 @@ class Causal(nn.Module):
 
 @pytest.mark.parametrize(
     ("layer", "dropout", "dtype"),
-    [(Layer(), 0.0, torch.float32), (Causal(), 0.3, torch.float32), (Layer(), 0.3, torch.bfloat16)],
-    ids=["no dropout", "causal", "bfloat16"],
+    [(Layer(), 0.0, torch.float32), (Causal(), 0.3, torch.float32), (Layer(), 0.3, torch.float64)],
+    ids=["no dropout", "causal", "float64"],
 )
 def test_what_is_not_covered_is_left_to_sdpa(layer, dropout, dtype):
     query, key, value = (one.to(dtype) for one in inputs())

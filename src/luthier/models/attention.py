@@ -3,6 +3,7 @@
 PyTorch's fused attention has no dropout on CPUs: it falls back to separate, allocating operations. This is the same
 function with a cheap mask (see `luthier.models.dropout`), in-place passes, and the softmax gradient taken from the
 output as in FlashAttention (Dao et al. 2022, appendix B.2): with D = rowsum(dO * O), dS = P * (dP - D).
+bfloat16, under autocast or not, is computed in float32, which costs less than the separate operations in bfloat16.
 Whatever it does not cover, evaluation included, goes to transformers' own `sdpa`.
 """
 
@@ -117,9 +118,10 @@ def dropout_attention(
         return output
     batch, heads, tokens, width = query.shape
     scaled = query * (width**-0.5 if scaling is None else scaling)
-    folded = [one.reshape(batch * heads, one.shape[2], width) for one in (scaled, key, value)]
-    mixed: Tensor = _Attention.apply(*folded, _bias(attention_mask, query), dropout)  # type: ignore[no-untyped-call]
-    return mixed.view(batch, heads, tokens, width).transpose(1, 2).contiguous(), None
+    folded = [one.reshape(batch * heads, one.shape[2], width).float() for one in (scaled, key, value)]
+    with torch.autocast("cpu", enabled=False):
+        mixed: Tensor = _Attention.apply(*folded, _bias(attention_mask), dropout)  # type: ignore[no-untyped-call]
+    return mixed.view(batch, heads, tokens, width).transpose(1, 2).to(value.dtype).contiguous(), None
 
 
 def _covered(
@@ -138,19 +140,18 @@ def _covered(
         and query.shape[:2] == key.shape[:2]
         and query.shape[3] == key.shape[3]
         and key.shape == value.shape
-        and query.dtype == key.dtype == value.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
+        and {query.dtype, key.dtype, value.dtype} <= {torch.float32, torch.bfloat16}
         and (not causal if mask is None else mask.dim() == 4 and mask.shape[1] == 1 and mask.shape[0] == query.shape[0])
         and all(rest.get(name) is None for name in ("position_bias", "softcap", "cache", "s_aux", "output_attentions"))
     )
 
 
-def _bias(mask: Tensor | None, query: Tensor) -> Tensor | None:
-    """What is added to the scores: 0 where attention may look, a very low number where not."""
+def _bias(mask: Tensor | None) -> Tensor | None:
+    """What is added to the scores, float32: 0 where attention may look, a very low number where not."""
     if mask is None or mask.dtype != torch.bool:
-        return mask
+        return None if mask is None else mask.float()
     # Half the lowest number: adding a score cannot make it -inf, so a row that may look nowhere does not become NaN.
-    return torch.zeros(mask.shape, dtype=query.dtype).masked_fill_(~mask, torch.finfo(query.dtype).min / 2)
+    return torch.zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min / 2)
 
 
 AttentionInterface.register(NAME, dropout_attention)

@@ -19,8 +19,8 @@ Model = TypeVar("Model", bound=nn.Module)
 def quicken(model: Model) -> Model:
     """Exchange dropout, embedding, linear and attention by faster ones, in place.
 
-    The exchanged parts look at each input and fall back to the stock computation on GPUs, under autocast, when traced or
-    compiled. Subclasses of the stock layers and attention other than `sdpa` stay as they are.
+    The exchanged parts look at each input and fall back to the stock computation on GPUs, when traced or compiled, linear layers
+    under autocast too. Subclasses of the stock layers and attention other than `sdpa` stay as they are.
 
     Returns:
         The same model.

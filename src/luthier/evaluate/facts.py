@@ -171,7 +171,6 @@ def curves(records: Records) -> Facts | None:
     if not steps:
         return None
     monitor, watched = records.monitor, _points(evaluations, records.monitor)
-    lower = records.target.judge.lower_is_better(monitor)
     drawn, train = Curves(records), _points(steps, "loss")
     smooth = smoothed(np.array([loss for _, loss in train]), max(1.0, len(train) / SPAN))
     return {
@@ -191,7 +190,7 @@ def curves(records: Records) -> Facts | None:
         "validation": _points(evaluations, "loss"),
         "monitor": monitor,
         "monitored": watched,
-        "lower_is_better": lower,
+        "lower_is_better": records.target.judge.lower_is_better(monitor),
         "best": watched[drawn.best] if watched else None,
         "epochs": steps[-1].get("epoch"),
         "samples_per_second": _median(steps, "samples_per_second"),

@@ -111,12 +111,13 @@ def _decided(truth: Array, said: Array, ranks: Array) -> dict[str, float]:
 
 
 def _pearson(weights: Array, truth: Array, said: Array) -> Array:
-    """Of rows that count several times, (resamples,); NaN where `truth` does not vary, 0 up to rounding where `said` does not."""
+    """Of rows that count several times, (resamples,); NaN where `truth` does not vary, 0 where `said` does not."""
     total = weights.sum(axis=1, keepdims=True)
     one, other = truth - truth.mean(), said - said.mean()
     shared = weights @ (one * other) / total - (weights @ one / total) * (weights @ other / total)
     varied, answered = (numbers.variance(weights, column) for column in (truth, said))
-    return numbers.divided(shared, np.sqrt(varied * np.where(answered > 0, answered, 1)))[:, 0]
+    together = np.where(answered > 0, shared, 0)
+    return numbers.divided(together, np.sqrt(varied * np.where(answered > 0, answered, 1)))[:, 0]
 
 
 def _precision(together: Array, said: Array) -> Callable[[Array], Array]:

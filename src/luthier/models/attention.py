@@ -117,7 +117,7 @@ def dropout_attention(
         )
         return output
     batch, heads, tokens, width = query.shape
-    scaled = query * (width**-0.5 if scaling is None else scaling)
+    scaled = query.float() * (width**-0.5 if scaling is None else scaling)
     folded = [one.reshape(batch * heads, one.shape[2], width).float() for one in (scaled, key, value)]
     with torch.autocast("cpu", enabled=False):
         mixed: Tensor = _Attention.apply(*folded, _bias(attention_mask), dropout)  # type: ignore[no-untyped-call]
@@ -148,8 +148,10 @@ def _covered(
 
 def _bias(mask: Tensor | None) -> Tensor | None:
     """What is added to the scores, float32: 0 where attention may look, a very low number where not."""
-    if mask is None or mask.dtype != torch.bool:
-        return None if mask is None else mask.float()
+    if mask is None:
+        return None
+    if mask.dtype != torch.bool:
+        return mask.float()
     # Half the lowest number: adding a score cannot make it -inf, so a row that may look nowhere does not become NaN.
     return torch.zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min / 2)
 

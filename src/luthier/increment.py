@@ -239,7 +239,8 @@ def _found(folder: Base, record: Record) -> Base:
     below = record.base
     if below is None:
         return folder
-    where = below if Path(below.location).is_dir() else _searched(folder, below)
+    trusted = replace(below, trust_remote_code=folder.trust_remote_code)
+    where = trusted if Path(below.location).is_dir() else _searched(folder, below)
     found = where.sha256
     if found != record.sha256:
         raise ModelError(

@@ -28,6 +28,7 @@ class Model:
         max_length: the longest row that is read whole, as `Modality.limit` of training.
         device: as in the recipe.
         medium: what rows are, a key of `inputs.ENTRANCES`.
+        trust_remote_code: whether code that was saved with the model, or that its base brings, may run.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class Model:
         max_length: float,
         device: hardware.DeviceChoice = "auto",
         medium: str = "text",
+        trust_remote_code: bool = False,
     ) -> None:
-        base = Base(str(folder), str(folder))
+        base = Base(str(folder), str(folder), trust_remote_code=trust_remote_code)
         record = increment.read(folder)
         labels = tuple(target.model_config.get("id2label", {}).values())
         methods = record.methods if record else ()

@@ -87,9 +87,10 @@ class Run:
         """The saved model, ready to predict."""
         from luthier.model import Model
 
-        data = self.data
+        data, recipe = self.data, self.recipe
         medium = self.target.reads or data["columns"]["medium"]
-        return Model(self.path / "model", self.target, data["max_length"], self.recipe.train.device, medium)
+        trusted = recipe.trust_remote_code
+        return Model(self.path / "model", self.target, data["max_length"], recipe.train.device, medium, trusted)
 
     def predict(self, rows: Any) -> list[Prediction]:
         """Predict rows, in their order; a single one gives a list of one.

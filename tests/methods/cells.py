@@ -144,8 +144,10 @@ def lay(shelf: Shelf, model: str, methods: list[Any]) -> Laid:
     folder = shelf.folder(model)
     opened, new = open_perceiving(model, folder)
     batch = {opened.main_input_name: _inputs(opened)}
-    kind = AutoModelForImageClassification if model in IMAGE_MODELS else AutoModelForAudioClassification
-    return _laid(recipe, folder, kind, opened, new, batch, None, Context(labels=TARGET.labels))
+    seen = model in IMAGE_MODELS
+    kind = AutoModelForImageClassification if seen else AutoModelForAudioClassification
+    context = Context(labels=TARGET.labels, head="image" if seen else "audio")
+    return _laid(recipe, folder, kind, opened, new, batch, None, context)
 
 
 def _lay_on_text(shelf: Shelf, model: str, recipe: Recipe) -> Laid:

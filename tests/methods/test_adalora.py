@@ -120,6 +120,22 @@ def test_a_layer_that_was_passed_over_is_weighed_as_unchanged() -> None:
     assert not found.any()
 
 
+@pytest.mark.parametrize("at", [0, 3, 13])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_ranks_are_cut_where_a_step_overflowed(at: int, value: float) -> None:
+    """Such a step leaves the weights as they are; the last cut is in step 13, counted from 0."""
+    run = Run(20).train(0, at)
+    nn.functional.cross_entropy(run.plain.logits(run.model), LABELS).backward()
+    for one in run.model.parameters():
+        if one.grad is not None:
+            one.grad.fill_(value)
+    run.follower.after_step(at)
+    run.optimizer.zero_grad()
+    ranks = run.train(at + 1, 20).ranks()
+    assert sum(ranks) == 2 * len(ranks)
+    assert len(set(ranks)) > 1
+
+
 def test_the_penalty_is_the_mean_distance_from_orthogonality() -> None:
     run = Run(10)
     distances = []

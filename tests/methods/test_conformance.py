@@ -34,7 +34,6 @@ from tuning import Tuned, logits_of, marked_in, merged_copy, save, tune
 import tiny_models
 from luthier import increment
 from luthier.folder import RunFolder
-from luthier.models.insert import insert_all
 from luthier.models.names import plain
 from luthier.models.open import Base
 from luthier.models.quick import quicken
@@ -52,6 +51,7 @@ COMBINATIONS: dict[str, list[Any]] = {
     "prefix + norm + lora": [*settings("prefix"), "norm", *settings("lora")],
     "prompt + top": [*settings("prompt"), {"name": "top", "blocks": 1}],
     "cloze + full": [*settings("cloze"), "full"],
+    "hard cloze + prompt": [settings("cloze")[0] | {"pattern": "{text} {mask}"}, *settings("prompt")],
     "cloze + lora": [*settings("cloze"), *settings("lora")],
     "scratch + norm": ["scratch", "norm"],
 }
@@ -179,8 +179,6 @@ def test_plain_peft_loads_an_adapter_that_holds_all(tuned: Tuned, saved: Path) -
 
 
 def test_an_increment_gives_the_same_logits(tuned: Tuned, saved: Path, tmp_path: Path) -> None:
-    if tuned.laid.modality is None:
-        pytest.skip("`reopen` opens models that read text")
     if not tuned.lasting:
         saved = tmp_path
         save(tuned, increment.INCREMENT, saved)
@@ -189,18 +187,6 @@ def test_an_increment_gives_the_same_logits(tuned: Tuned, saved: Path, tmp_path:
     torch.manual_seed(1)  # what was drawn must not matter
     opened = increment.reopen(Base("run", str(saved)), record, TARGET.model_config, tuned.laid.context)
     assert torch.allclose(logits_of(quicken(opened.model), tuned.laid.batch), tuned.logits, atol=1e-5)
-
-
-def test_what_lasts_is_built_again_and_filled(tuned: Tuned) -> None:
-    """For models that `reopen` cannot open yet: images and sound."""
-    if tuned.laid.modality is not None or not tuned.lasting:
-        pytest.skip("it reads text, or nothing lasts")
-    merged = merged_copy(tuned).state_dict()
-    model = open_perceiving(tuned.model_name, tuned.laid.folder)[0].requires_grad_(False)
-    lasting = [one.method.folded for one in tuned.laid.applied.inserted if one.method.lasting]
-    model, _ = insert_all(model, tuned.laid.applied.anatomy, lasting, tuned.laid.context)
-    model.load_state_dict(merged)
-    assert torch.allclose(logits_of(model, tuned.laid.batch), tuned.logits, atol=1e-5)
 
 
 def test_a_row_alone_has_the_logits_that_it_has_among_longer_ones(tuned: Tuned) -> None:

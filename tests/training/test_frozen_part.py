@@ -16,11 +16,23 @@ import tiny_models
 from luthier.training.job import Callback, Job, State, Step
 
 TOP = {"name": "top", "blocks": 1}
+LAST = {
+    "top": TOP,
+    "bias of the last block": {"name": "pattern", "train": [r"layer\.2\..*bias"]},
+    "lora on the last block": {"name": "lora", "rank": 2, "targets": r"\.2\."},
+    "adapters in the last block": {"name": "adapter", "reduction": 4, "blocks": 1},
+}
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+
+
+def part_of(model: nn.Module, name: str) -> nn.Module:
+    """A module of BERT, whatever a method has put around it."""
+    (part,) = (part for full, part in model.named_modules() if f".{full}".endswith(f".{name}"))
+    return part
 
 
 class Watch(Callback):
@@ -35,7 +47,7 @@ class Watch(Callback):
 
     def start(self, job: Job, state: State) -> None:
         for number in range(self.blocks):
-            block = job.model.get_submodule(f"bert.encoder.layer.{number}")
+            block = part_of(job.model, f"bert.encoder.layer.{number}")
             block.register_forward_hook(lambda module, args, output, number=number: self._called(number, args[0]))
 
     def _called(self, number: int, hidden: torch.Tensor) -> None:
@@ -44,19 +56,20 @@ class Watch(Callback):
             self.entering.append(hidden.requires_grad)
 
     def after_step(self, job: Job, state: State, step: Step) -> None:
-        below = [part for name in self.frozen for part in job.model.get_submodule(name).modules()]
+        below = [part for name in self.frozen for part in part_of(job.model, name).modules()]
         self.modes |= {part.training for part in below}
         assert all(one.grad is None and not one.requires_grad for part in below for one in part.parameters())
 
 
 @pytest.mark.parametrize("cache", ["off", "memory"])
+@pytest.mark.parametrize("method", LAST.values(), ids=LAST)
 def test_below_the_boundary_nothing_trains_and_every_row_comes_once(
-    cache: str, words_file: Path, tmp_path: Path
+    method: dict[str, Any], cache: str, words_file: Path, tmp_path: Path
 ) -> None:
     model = tiny_models.make("bert", tmp_path / "bert")
     frozen = ("bert.embeddings", "bert.encoder.layer.0", "bert.encoder.layer.1")
     watch = Watch(3, frozen)
-    found = run(model, words_file, tmp_path / "run", cache, watch, method=TOP, train={"epochs": 3})
+    found = run(model, words_file, tmp_path / "run", cache, watch, method=method, train={"epochs": 3})
     assert watch.modes == {False}
     assert watch.entering
     assert not any(watch.entering)

@@ -52,10 +52,17 @@ class Allocation(Follower):
             self._allocator.reset_ipt()
 
     def _fill_gradients(self) -> None:
-        """A layer that was passed over in this step (wav2vec 2 drops whole blocks) has no gradient; PEFT expects one."""
+        """A layer that was passed over in this step (wav2vec 2 drops whole blocks) has no gradient; PEFT expects one.
+
+        Where one has overflowed (fp16 begins with steps that the scaler takes back) the weight counts as unchanged, too: PEFT's averages
+        would never be numbers again.
+        """
         for name, one in self._tuner.named_parameters():
-            if ".lora_" in name and one.requires_grad and one.grad is None:
+            if ".lora_" not in name or not one.requires_grad:
+                continue
+            if one.grad is None:
                 one.grad = torch.zeros_like(one)
+            one.grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
     def state(self) -> dict[str, Tensor]:
         """Importance and uncertainty of each weight, and the directions that are left once that is decided."""

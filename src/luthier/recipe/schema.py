@@ -129,7 +129,7 @@ class Recipe(Options):
     revision: str | None = None
     """Branch, tag or commit of a model from the hub."""
     trust_remote_code: bool = False
-    """Run code that comes with the model. Only for sources you trust."""
+    """Run code that comes with the model, here and whenever the run is opened. Only for sources you trust."""
     data: Data
     """The labelled rows."""
     method: SomeMethods = Field(default=DEFAULT_METHOD, validate_default=True)

@@ -74,8 +74,8 @@ def move(job: Job, state: State, pieces: Sequence[np.ndarray]) -> tuple[float, f
         group["lr"] = group["peak"] * factor
     if math.isfinite(loss) and (math.isfinite(norm) or job.accelerator.scaler is not None):
         _step(job)
-        for follower in job.work.followers:
-            follower.after_step(number)
+    for follower in job.work.followers:  # in every step: what AdaLoRA cuts it cuts in one, and that may be this one
+        follower.after_step(number)
     forget_gradients(job)
     return norm, max(group["lr"] for group in optimizer.param_groups), sums
 

@@ -41,7 +41,8 @@ def page(results: str, file: str) -> None:
     ):
         method = one["arm"].partition(",")[0]
         lines.append(f"| {method} | {one['steps']} | {one['accuracy']:.1f} | {one['f1']:.1f} | {one['seed']} |")
-    told = f"### {ROWS} rows of SST-2, by optimiser steps\n\nCommand: `python benchmarks/few_rows.py run`; {TESTED} test rows.\n"
+    command = f"Command: the first at the top of benchmarks/few_rows.py; {TESTED} test rows, {TOKENS} tokens, fp32."
+    told = f"### {ROWS} rows of SST-2, by optimiser steps\n\n{command}\n"
     write(Path(file), "few_rows.py", "\n".join([told, *lines]), "Methods, measured")
 
 

@@ -42,7 +42,7 @@ def page(results: str, file: str) -> None:
     for one in sorted(records(Path(results)), key=lambda one: (one["steps"], float(one["arm"].partition(",")[0]))):
         rate, scores = one["arm"].partition(",")[0], f"{one['accuracy']:.1f} | {one['f1']:.1f}"
         lines.append(f"| {rate} | {one['steps']} | {scores} | {one['seed']} |")
-    command = f"Command: `python benchmarks/from_scratch.py run`; {TESTED} test rows, bf16."
+    command = f"Command: the first at the top of benchmarks/from_scratch.py; {TESTED} test rows, bf16."
     told = f"### {ROWS:,} rows of SST-2 from random weights\n\n{command}\n"
     write(Path(file), "from_scratch.py", "\n".join([told, *lines]), "Methods, measured")
 

@@ -126,16 +126,22 @@ def test_a_tokenizer_without_padding_token_pads_with_its_end(tmp_path: Path) -> 
     assert (tokenizer.pad_token, tokenizer.pad_token_id) == ("[SEP]", 3)
 
 
-def test_the_model_learns_which_token_pads(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [None, 6])
+def test_the_model_learns_which_token_pads(own: int | None, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     # a decoder reads its answer from the last token before the padding
     shutil.copytree(tiny("llama"), tmp_path, dirs_exist_ok=True)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"pad_token_id": own}))
     model = open_model(find(str(tmp_path)), LABELS, 3).model.eval()
     assert model.config.pad_token_id == 3
     padded = {"input_ids": torch.tensor([[2, 5, 6, 3, 3]]), "attention_mask": torch.tensor([[1, 1, 1, 0, 0]])}
     alone = {"input_ids": torch.tensor([[2, 5, 6]])}
     assert torch.allclose(model(**padded).logits, model(**alone).logits, atol=1e-6)
+
+
+def test_the_token_that_positions_are_counted_from_stays(tiny: Callable[[str], Path]) -> None:
+    counted = AutoConfig.from_pretrained(tiny("roberta")).pad_token_id
+    assert open_model(find(str(tiny("roberta"))), LABELS, counted + 1).model.config.pad_token_id == counted
 
 
 def test_padding_is_on_the_right(tmp_path: Path) -> None:

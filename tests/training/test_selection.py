@@ -13,7 +13,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from luthier.errors import TrainError
 from luthier.models.above import Above, record
 from luthier.models.boundary import Boundary
-from luthier.training.selection import Probe, Selection, select
+from luthier.training.selection import Probe, Selection, ends_in, select
 
 LENGTHS = torch.tensor([2, 3, 5])
 Upper = Callable[[Any, Tensor, Tensor], Tensor]
@@ -44,14 +44,14 @@ class Network(nn.Module):
         return SequenceClassifierOutput(logits=self.head(self.upper(self.base(input_ids), input_ids, attention_mask)))
 
 
-def chosen(upper: Upper) -> Selection:
+def chosen(upper: Upper, **probe: Any) -> Selection:
     network = Network(upper).eval()
     mask = (torch.arange(5) < LENGTHS[:, None]).long()
     inputs = {"input_ids": torch.randint(1, 10, (3, 5)) * mask, "attention_mask": mask}
     with torch.no_grad():
         output = record(network, network, "base", inputs)
         above = Above(network, network, Boundary("base", (), ("base",)), output.spec).eval()
-        return select(above, output, Probe(inputs, LENGTHS, network(**inputs).logits))
+        return select(above, output, Probe(inputs, LENGTHS, network(**inputs).logits, **probe))
 
 
 def last(output: Any, ids: Tensor, mask: Tensor) -> Tensor:
@@ -87,6 +87,11 @@ def test_the_least_that_gives_the_same_logits(case: str) -> None:
     assert (selection.parts, selection.position) == (parts, position)
 
 
+def test_a_way_that_is_not_to_be_tried_is_not_taken() -> None:
+    selection = chosen(last, ways=("first",))
+    assert (selection.parts, selection.position) == (("whole", "none", "none"), None)
+
+
 def test_an_upper_part_that_needs_more_than_tensors() -> None:
     with pytest.raises(TrainError) as refused:
         chosen(lambda output, ids, mask: output["pooled"] * output["positions"])
@@ -117,3 +122,13 @@ def test_the_inputs_of_one_position(part: str, places: list[int]) -> None:
     ids = torch.arange(15).view(3, 5)
     short = Selection((part,)).inputs({"input_ids": ids}, LENGTHS)["input_ids"]
     assert torch.equal(short, ids[torch.arange(3), places].unsqueeze(1))
+
+
+@pytest.mark.parametrize(
+    ("row", "length", "expected"),
+    [([5, 6, 7], 3, False), ([5, 6, 9], 3, True), ([5, 6, 9], 2, False), ([5, 9, 6], 3, False), ([9, 9, 9], 1, False)],
+)
+def test_a_row_that_ends_in_a_token(row: list[int], length: int, expected: bool) -> None:
+    ids, lengths = torch.tensor([[1, 2, 9], row]), torch.tensor([2, length])
+    assert ends_in(9, {"input_ids": ids}, lengths) is expected
+    assert not ends_in(9, {"input_values": ids}, lengths)

@@ -280,7 +280,12 @@ def _draw(model: nn.Module, modules: Iterable[str]) -> None:
 
 
 def _set_padding(model: nn.Module, pad_token_id: int | None) -> None:
+    """Let the network know padding by what rows are padded with: decoders classify by the last token before it.
+
+    Their own setting may name another token, where the tokenizer has none for padding and takes the end token.
+    """
     whole: Any = model
     config = whole.config.get_text_config()
-    if pad_token_id is not None and config.pad_token_id is None:
+    counted = config.model_type in OFFSET_POSITIONS and config.pad_token_id is not None  # positions are counted from it
+    if pad_token_id is not None and not counted:
         config.pad_token_id = pad_token_id

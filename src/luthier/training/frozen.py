@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ from luthier.training.below import bytes_of, hash_below
 from luthier.training.features import Features, FrozenFeed, Shape, portions, shapes
 from luthier.training.job import Callback, Job, State
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
-from luthier.training.selection import ROW, Probe, Selection, select
+from luthier.training.selection import FIRST, LAST, ROW, Probe, Selection, ends_in, select
+from luthier.training.step import out_of_memory
 
 PROBED = 6
 """Rows to try with, from the shortest to the longest."""
@@ -79,8 +81,8 @@ class Freeze(Callback):
             boundary = find_boundary(inside, self.anatomy, job.stages[state.stage].rates)
             boundary.settle(inside)
             done = self._keep(job, inside, boundary)
-        except TrainError as reason:
-            done = f"No outputs of frozen parts are kept: {reason}."
+        except (TrainError, RuntimeError, MemoryError) as wrong:
+            done = f"No outputs of frozen parts are kept: {_reason(wrong)}."
         if self.folder:
             self.folder.log({"event": "frozen", "step": state.step + 1, "text": done, "reused": self._reused})
 
@@ -136,6 +138,15 @@ class Freeze(Callback):
         return where
 
 
+def _reason(wrong: Exception) -> str:
+    """Why nothing is kept, of an error after which the stage goes on without; any other is raised again."""
+    if isinstance(wrong, TrainError):
+        return str(wrong)
+    if out_of_memory(wrong):
+        return "memory ran out before they were ready"
+    raise wrong
+
+
 def _what(boundary: Boundary, anatomy: Anatomy) -> str:
     whole = bool(anatomy.base) and boundary.kept.endswith(anatomy.base)
     return "The whole base is frozen" if whole else f"{boundary.kept} and all before it are frozen"
@@ -176,9 +187,31 @@ class _Lower:
             output, short = self._output(inputs), self._output(self._inputs(job.feed, some[:1]))
             probe = Probe(inputs, _lengths(job.feed, some), job.model(**inputs).logits)
             self.above = Above(job.model, inside, boundary, output.spec).eval()
-            self.selection: Selection = select(self.above, output, probe)
+            self.selection = self._select(output, probe)
         self.shapes = shapes(output.leaves, self.selection)
         _refuse_growing(self.shapes, shapes(short.leaves, self.selection))
+
+    def _select(self, output: Output, probe: Probe) -> Selection:
+        """What is kept: right for the rows that are tried, and for all others.
+
+        Decoders of transformers know padding by its id alone: of a row that ends in that very token, as one may where the end token
+        pads, they read an earlier position than the last. Whether such a row is among those that are tried is chance.
+        """
+        found = select(self.above, output, probe)
+        if LAST in found.parts and self._padding_ends_rows():
+            return select(self.above, output, replace(probe, ways=(FIRST,)))
+        return found
+
+    def _padding_ends_rows(self) -> bool:
+        """Whether a row of any split ends in the token that the network takes for padding."""
+        config: Any = getattr(self.inside, "config", None)
+        padding = getattr(config.get_text_config(), "pad_token_id", None) if config else None  # images have none
+        feeds = [view for feed in (self.job.feed, *self.job.held.values()) for view in feed.views]
+        return padding is not None and any(
+            ends_in(padding, feed.inputs(rows), _lengths(feed, rows))
+            for feed in feeds
+            for rows in portions(feed.lengths)
+        )
 
     def split(self, feed: Feed, lasting: bool) -> Split:
         """Rows, with their outputs where an earlier run has kept them and that is looked for."""
@@ -191,7 +224,7 @@ class _Lower:
         """Compute the outputs.
 
         Raises:
-            TrainError: the disk is full.
+            TrainError: the disk is full, or memory does not suffice for a single row.
         """
         split.tensors = keeping.make(
             split.key, split.sizes, where, lambda empty: self._compute(split.feed, empty, advance)
@@ -205,9 +238,27 @@ class _Lower:
     def _compute(self, feed: Feed, tensors: Sequence[Tensor], advance: Callable[[int], None]) -> None:
         features = self._features(tensors, feed)
         for group in sorted_groups(feed.lengths, TOKENS_PER_CALL):
+            self._put(features, feed, group)
+            advance(len(group))
+
+    def _put(self, features: Features, feed: Feed, group: np.ndarray) -> None:
+        """Compute and store the outputs of a group; when memory runs out, in two halves.
+
+        Raises:
+            TrainError: it does not suffice for a single row.
+        """
+        try:
             leaves = self._output(self._inputs(feed, group)).leaves
             features.put(group, self.selection.keep(leaves, _lengths(feed, group)))
-            advance(len(group))
+        except (RuntimeError, MemoryError) as wrong:
+            if not out_of_memory(wrong):
+                raise
+            if len(group) == 1:
+                raise TrainError(f"memory ran out with a single row of {feed.lengths[group[0]]} tokens") from wrong
+        else:
+            return
+        for half in np.array_split(group, 2):  # outside of `except`, whose traceback holds the activations
+            self._put(features, feed, half)
 
     def _output(self, inputs: dict[str, Tensor]) -> Output:
         return record(self.job.model, self.inside, self.boundary.kept, inputs)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from luthier.errors import TrainError
 from luthier.models.above import KEPT, Above, Output
+from luthier.training.step import out_of_memory
 
 TOLERANCE = 1e-5
 """Largest difference of logits between a call from the boundary upwards and one of the whole network."""
@@ -23,6 +24,20 @@ REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 """How a network says that it cannot go on from what it was given: it was not written for that."""
 
 Leaves = Sequence[Tensor | None]
+
+
+def _first(leaf: Tensor, lengths: Tensor) -> Tensor:
+    return leaf[:, :1]
+
+
+def _last(leaf: Tensor, lengths: Tensor) -> Tensor:
+    return leaf[torch.arange(len(leaf), device=leaf.device), lengths.to(leaf.device) - 1].unsqueeze(1)
+
+
+FIRST, LAST = "first", "last"
+ONE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {FIRST: _first, LAST: _last}
+"""Ways to take one position of each row."""
+NONE, ROW, WHOLE = "none", "row", "whole"
 
 
 @dataclass(frozen=True)
@@ -35,19 +50,8 @@ class Probe:
     """Positions of each row that are no padding, (rows,)."""
     logits: Tensor
     """Of the whole network."""
-
-
-def _first(leaf: Tensor, lengths: Tensor) -> Tensor:
-    return leaf[:, :1]
-
-
-def _last(leaf: Tensor, lengths: Tensor) -> Tensor:
-    return leaf[torch.arange(len(leaf), device=leaf.device), lengths.to(leaf.device) - 1].unsqueeze(1)
-
-
-ONE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"first": _first, "last": _last}
-"""Ways to take one position of each row."""
-NONE, ROW, WHOLE = "none", "row", "whole"
+    ways: tuple[str, ...] = tuple(ONE)
+    """To take one position, keys of `ONE`, that are tried."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Selection:
     @property
     def position(self) -> str | None:
         """The one position of each row that the network is called with, or None for all of them."""
-        ones = sorted(set(self.parts) & set(ONE)) or ["first"]
+        ones = sorted(set(self.parts) & set(ONE)) or [FIRST]
         return None if self.plain or WHOLE in self.parts or len(ones) > 1 else ones[0]
 
     def keep(self, leaves: Leaves, lengths: Tensor) -> list[Tensor | None]:
@@ -100,6 +104,20 @@ def select(above: Above, output: Output, probe: Probe) -> Selection:
     raise TrainError("its upper part needs more of the lower part than its output")
 
 
+def ends_in(token: int, inputs: Mapping[str, Tensor], lengths: Tensor) -> bool:
+    """Whether some row ends in a token; one of a single position, whose last is its first, does not count.
+
+    Args:
+        token: its id.
+        inputs: of the network, with `input_ids`, (rows, positions), where it reads tokens.
+        lengths: positions of each row that are no padding, (rows,).
+    """
+    if "input_ids" not in inputs:
+        return False
+    ends = _last(inputs["input_ids"], lengths)[:, 0] == token
+    return bool((ends & (lengths > 1)).any())
+
+
 def _least(above: Above, leaves: Leaves, number: int, probe: Probe) -> str:
     leaf = leaves[number]
     if leaf is None:
@@ -121,8 +139,8 @@ def _trials(leaf: Tensor, probe: Probe) -> dict[str, Tensor]:
     trials = {NONE: torch.full_like(leaf, torch.nan)}
     if _most(leaf, probe) == WHOLE:
         positions = torch.arange(leaf.shape[1], device=leaf.device).expand(leaf.shape[:2])
-        for part, take in ONE.items():
-            spared = positions == take(positions, probe.lengths)
+        for part in probe.ways:
+            spared = positions == ONE[part](positions, probe.lengths)
             trials[part] = leaf.masked_fill(~spared.unsqueeze(-1), torch.nan)
     return trials
 
@@ -131,7 +149,9 @@ def _same(above: Above, leaves: Leaves, inputs: Mapping[str, Tensor], expected: 
     kept = {f"{KEPT}{number}": leaf for number, leaf in enumerate(leaves) if leaf is not None}
     try:
         found: Any = above(**inputs, **kept)
-    except REFUSALS:
+    except REFUSALS as wrong:
+        if out_of_memory(wrong):  # says nothing of what the network needs
+            raise
         return False
     return torch.allclose(found.logits.float(), expected.float(), rtol=0, atol=TOLERANCE)
 

@@ -19,6 +19,8 @@ from luthier.models.open import Base, open_model
 from luthier.models.prefix_attention import ProjectedPrefix
 from luthier.models.quick import quicken
 from luthier.models.save import load_trained_state, trained_state
+from luthier.recipe.schema import Recipe
+from luthier.training.stages import apply_methods
 
 IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "vocab_size": 30}
 TOKENS = torch.tensor([[3, 4, 5, 6, 7, 8, 2], [9, 10, 11, 2, 0, 0, 0]])
@@ -110,9 +112,36 @@ def test_a_single_row_is_enough(activations: bool) -> None:
     assert all(one.isfinite().all() for one in model.parameters() if one.requires_grad)
 
 
-def test_weights_of_the_network_learn_more_slowly_than_rows() -> None:
-    assert Prefix().factor("bert.encoder.layer.0.attention.self.prefix.key") == 1
-    assert 0 < PROJECTED.factor("bert.encoder.layer.0.attention.self.prefix.dense.weight") < 0.1
+def rates(method: Prefix, **keys: Any) -> dict[str, set[float]]:
+    """Rates in the first stage, of what is inserted and of the head."""
+    plan = keys.pop("stages", None)
+    laid = {"stages": [{"method": method.model_dump(), **one} for one in plan]} if plan else {"method": method}
+    recipe = Recipe.model_validate({"data": {"files": "x.csv"}, **laid, **keys})
+    found = apply_methods(opened("bert"), (), recipe, Context()).stages[0].rates
+    inserted = {name for name in found if ".prefix." in name}
+    return {
+        "inserted": {round(found[name], 9) for name in inserted},
+        "head": {rate for name, rate in found.items() if name not in inserted},
+    }
+
+
+def test_weights_of_the_network_learn_more_slowly_than_rows_by_default() -> None:
+    assert rates(Prefix()) == {"inserted": {2e-2}, "head": {2e-2}}
+    assert rates(PROJECTED) == {"inserted": {4e-4}, "head": {2e-2}}
+    decayed = rates(PROJECTED, train={"layer_decay": 0.5})
+    assert decayed["inserted"] == {2e-4, 1e-4, 5e-5}
+
+
+@pytest.mark.parametrize("method", [Prefix(length=6), PROJECTED], ids=["plain", "projected"])
+def test_a_stated_rate_is_the_rate(method: Prefix) -> None:
+    assert rates(method, train={"lr": 1e-3}) == {"inserted": {1e-3}, "head": {1e-3}}
+    assert rates(method, stages=[{"lr": 3e-3}], train={"lr": 1e-3}) == {"inserted": {3e-3}, "head": {3e-3}}
+    parts = {"head": 1e-2, "rest": 1e-3}
+    assert rates(method, train={"lr": parts}) == {"inserted": {1e-3}, "head": {1e-2}}
+
+
+def test_a_rate_for_the_head_alone_leaves_the_network_its_default() -> None:
+    assert rates(PROJECTED, train={"lr": {"head": 1e-2}}) == {"inserted": {4e-4}, "head": {1e-2}}
 
 
 def test_with_the_network_it_starts_where_it_starts_without() -> None:

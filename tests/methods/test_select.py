@@ -153,11 +153,10 @@ def test_the_first_children_stay_frozen(family: str, of: str, count: int, tmp_pa
     assert {id(one) for one in model.parameters() if not one.requires_grad} == frozen
 
 
-def test_children_of_the_whole_network_and_patterns_together(apply: Callable[..., nn.Module]) -> None:
-    model = apply("bert", {"name": "pattern", "freeze_children": 1})  # bert, before classifier
-    assert trained(model) == matching(model, r"classifier\.")
+def test_children_and_patterns_together(apply: Callable[..., nn.Module]) -> None:
     some = {"name": "pattern", "train": [r"layer\."], "freeze_children": 2, "of": "bert.encoder.layer"}
-    assert trained(apply("bert", some)) == matching(model, r"bert\.encoder\.layer\.2\.", r"classifier\.")
+    model = apply("bert", some)
+    assert trained(model) == matching(model, r"bert\.encoder\.layer\.2\.", r"classifier\.")
 
 
 def perceiving(family: str, folder: Path, method: Any) -> nn.Module:
@@ -203,3 +202,108 @@ def test_a_pattern_that_says_too_little(fields: dict[str, Any], sentence: str) -
 def test_a_pattern_that_is_none(field: str, apply: Callable[..., nn.Module]) -> None:
     with pytest.raises(RecipeError, match=r"^method pattern: '\(' is not a regular expression: missing \), "):
         apply("bert", {"name": "pattern", "train": ["LayerNorm"]} | {field: ["("]})
+
+
+NOTHING_LEFT = (
+    "method pattern: train, freeze and freeze_children leave no weight of the base to train. Let train name some that the others do "
+    "not freeze, or use head, which trains the task head alone."
+)
+
+
+def refusal(apply: Callable[..., nn.Module], *methods: Any, family: str = "bert") -> str:
+    with pytest.raises(RecipeError) as refused:
+        apply(family, *methods)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"train": [r"layer\.1\."], "freeze": [r"layer\."]},
+        {"freeze": ["."]},
+        {"freeze_children": 1},  # bert, before dropout and classifier
+        {"freeze_children": 3},
+        {"train": ["classifier"]},
+    ],
+    ids=str,
+)
+def test_a_pattern_that_leaves_nothing_of_the_base(fields: dict[str, Any], apply: Callable[..., nn.Module]) -> None:
+    assert refusal(apply, {"name": "pattern", **fields}) == NOTHING_LEFT
+    assert refusal(apply, "lora", {"name": "pattern", **fields}) == NOTHING_LEFT
+
+
+def test_a_pattern_that_leaves_nothing_where_there_is_no_new_head(base: Callable[[str], Path]) -> None:
+    model = open_model(Base("base", str(base("stories260k"))), {}, 0, head="causal").model
+    recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "method": {"name": "pattern", "freeze": ["."]}})
+    with pytest.raises(RecipeError, match=r"Let train name some that the others do not freeze\.$"):
+        apply_methods(model, (), recipe, Context(head="causal"))
+
+
+@pytest.mark.parametrize(
+    ("family", "fields", "named"),
+    [
+        ("bert", {"train": [r"layer\.1\."], "freeze": ["classifier"]}, "freeze: 'classifier' names only .* classifier.weight"),
+        ("bert", {"freeze": ["embeddings", r"classifier\.bias"]}, r"freeze: 'classifier\\\\\.bias' names only .* classifier.bias"),
+        ("bert without pooler", {"freeze": ["pooler"]}, "freeze: 'pooler' names only .* bert.pooler.dense.weight"),
+        ("roberta", {"freeze_children": 1, "of": "classifier"}, "freeze_children: 1 names only .* classifier.dense.weight"),
+    ],
+)  # fmt: skip
+def test_a_pattern_that_freezes_the_head(
+    family: str, fields: dict[str, Any], named: str, apply: Callable[..., nn.Module]
+) -> None:
+    said = refusal(apply, {"name": "pattern", **fields}, family=family)
+    assert re.match(
+        f"method pattern: {named}, and the task head always trains. Take it out, or name weights of the", said
+    )
+
+
+def test_a_loaded_pooler_is_no_head_and_can_be_frozen(apply: Callable[..., nn.Module]) -> None:
+    model = apply("bert", {"name": "pattern", "freeze": ["pooler", "bias$"]})
+    kept = matching(model, r"bert\.pooler\.", r"bert\..*bias$")
+    assert trained(model) == {name for name, _ in model.named_parameters()} - kept
+
+
+@pytest.mark.parametrize(
+    ("methods", "one", "weight"),
+    [
+        (["full", {"name": "pattern", "freeze": ["embeddings"]}], "full", "bert.embeddings.LayerNorm.bias"),
+        ([{"name": "pattern", "freeze_children": 1, "of": "bert.encoder.layer"}, "bias"], "bias", "bert.encoder.layer.0."),
+        ([{"name": "pattern", "train": [r"layer\.1\."], "freeze": ["LayerNorm"]}, "norm", "lora"], "norm", "bert.embeddings."),
+        (
+            [{"name": "pattern", "freeze": [r"layer\.0\."]}, {"name": "pattern", "train": [r"layer\.[01]\."]}],
+            "pattern",
+            "bert.encoder.layer.0.",
+        ),
+    ],
+    ids=["full", "bias", "norm", "another pattern"],
+)  # fmt: skip
+def test_a_method_that_trains_what_a_pattern_beside_it_freezes(
+    methods: list[Any], one: str, weight: str, apply: Callable[..., nn.Module]
+) -> None:
+    said = refusal(apply, *methods)
+    assert said.startswith(f"method {one} trains {weight}")
+    assert said.endswith(
+        ", which method pattern beside it keeps frozen. Leave one of them out, or let pattern freeze less."
+    )
+
+
+def test_methods_train_beside_a_pattern_that_freezes_other_weights(apply: Callable[..., nn.Module]) -> None:
+    frozen = {"name": "pattern", "train": ["embeddings"], "freeze": [r"embeddings.*bias"]}
+    model = apply("bert", frozen, {"name": "top", "blocks": 1})
+    tables = {name for name in matching(model, r"bert\.embeddings\.") if not name.endswith("bias")}
+    assert trained(model) == tables | matching(model, r"bert\.(encoder\.layer\.2|pooler)\.", r"classifier\.")
+
+
+def test_updates_go_around_layers_that_a_pattern_freezes(apply: Callable[..., nn.Module]) -> None:
+    model = apply("bert", {"name": "pattern", "freeze": [r"layer\."]}, "lora")
+    inside = {name for name in trained(model) if ".layer." in name}
+    assert len(inside) == 2 * 6 * 3
+    assert all(".lora_" in name for name in inside)
+
+
+def test_a_later_stage_may_train_what_a_pattern_froze_before(base: Callable[[str], Path]) -> None:
+    opened = open_model(Base("base", str(base("bert"))), {"num_labels": 3}, 0)
+    stages = [{"method": {"name": "pattern", "freeze": ["embeddings"]}}, {"method": "full"}]
+    recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "stages": stages})
+    first, second = apply_methods(opened.model, opened.new, recipe, Context()).stages
+    assert second.rates.keys() - first.rates.keys() == matching(opened.model, r"bert\.embeddings\.")

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import transformers as tf
 from torch import nn
 from transformers import AutoModelForSequenceClassification
@@ -210,15 +212,33 @@ def test_a_last_norm_behind_the_norm_of_the_embeddings_follows_the_blocks() -> N
     assert found.below[0].after == ("model.encoder.layer_norm",)
 
 
-def test_a_new_weight_of_the_base_itself_does_not_make_it_the_head() -> None:
-    """Many checkpoints of wav2vec 2.0 lack their masked frame."""
+def wav2vec2(**settings: Any) -> tf.Wav2Vec2ForSequenceClassification:
     config = tf.Wav2Vec2Config(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, conv_dim=(8,), conv_stride=(5,),
-        conv_kernel=(10,), num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
+        conv_kernel=(10,), num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2, **settings,
     )  # fmt: skip
-    model = tf.Wav2Vec2ForSequenceClassification(config)
+    return tf.Wav2Vec2ForSequenceClassification(config)
+
+
+def test_a_new_weight_of_the_base_itself_does_not_make_it_the_head() -> None:
+    """Many checkpoints of wav2vec 2.0 lack their masked frame."""
+    model = wav2vec2()
     assert examine(model, ["wav2vec2.masked_spec_embed"]) == examine(model)
-    assert examine(model, ["scale"]) == examine(model), "a weight of the network itself"
+    assert examine(model).bare == ()
+
+
+@pytest.mark.parametrize("new", [(), ("layer_weights", "projector.weight")], ids=["loaded", "new"])
+def test_a_weight_beside_the_base_that_is_in_no_module_belongs_to_the_head(new: tuple[str, ...]) -> None:
+    found = examine(wav2vec2(use_weighted_layer_sum=True), new)
+    assert found.whole_head == ("projector", "classifier", "layer_weights")
+    assert found.head == ("projector", "classifier")
+
+
+def test_a_weight_of_a_model_that_is_its_own_base_belongs_to_the_head_where_it_is_new() -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    model.register_parameter("query", nn.Parameter(torch.zeros(2)))
+    assert examine(model).bare == ()
+    assert examine(model, ["query"]).bare == ("query",)
 
 
 def test_narrow_layers_beside_an_attention_or_feedforward_write_no_output() -> None:

@@ -169,6 +169,11 @@ def test_methods_bring_their_own_spaces() -> None:
     assert space.start() == {"method": head, f"train.lr ({head})": 1e-2, f"train.batch_size ({head})": "32"}
 
 
+def test_a_projected_prefix_is_searched_around_its_own_rate() -> None:
+    space = space_of(read({**DATA, "method": {"name": "prefix", "projection": True}}), ANATOMY, 3)
+    assert space.start()["train.lr"] == pytest.approx(4e-4)
+
+
 def test_stages_have_no_default() -> None:
     with pytest.raises(RecipeError, match="What to search is not known for a recipe with stages: name it, such as"):
         space_of(read({**DATA, "stages": "gradual"}), ANATOMY, 3)

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+import tiny_models
 from luthier.errors import RecipeError
 from luthier.methods import Context
 from luthier.methods.select import Full, Head, Top, gradual
-from luthier.models.open import Base, open_model
+from luthier.models.open import Base, open_model, open_tokenizer
 from luthier.pipeline import train
 from luthier.recipe.schema import Recipe
 from luthier.training.job import Job, State
@@ -302,3 +303,46 @@ def test_a_method_whose_needs_are_not_met() -> None:
         RecipeError, match=r"^method lora needs linear layers in an nn\.ModuleList, which this model does not have\."
     ):
         apply_methods(nn.Sequential(nn.ReLU()), (), recipe, Context())
+
+
+SOFT = {
+    "name": "cloze",
+    "pattern": "{text} {soft:2} {mask}",
+    "verbalizer": {"negative": "bad", "positive": "good"},
+}
+HARD = SOFT | {"pattern": "{text} {mask}"}
+
+
+@pytest.fixture(scope="session")
+def speaking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.make_speaking("bert", tmp_path_factory.mktemp("speaking") / "bert")
+
+
+def answering_by_words(model: Path, *methods: Any) -> Applied:
+    base = Base("base", str(model))
+    opened = open_model(base, {"num_labels": 2}, 0, head="words")
+    recipe = Recipe.model_validate({"data": {"files": "x.csv"}, "method": list(methods)})
+    return apply_methods(opened.model, opened.new, recipe, Context(open_tokenizer(base), ("negative", "positive")))
+
+
+@pytest.mark.parametrize("methods", [(SOFT, "head"), ("head", SOFT, LAST), (HARD, LORA, "head")], ids=str)
+def test_head_where_there_is_no_new_one(methods: tuple[Any, ...], speaking: Path) -> None:
+    with pytest.raises(RecipeError) as refused:
+        answering_by_words(speaking, *methods)
+    assert str(refused.value) == (
+        "method head trains a new task head and nothing else, and there is none here: this network answers by what it was pretrained "
+        "with. Leave head out, or take full, top or lora in its place."
+    )
+
+
+def test_head_and_a_cloze_that_learns_nothing(speaking: Path) -> None:
+    with pytest.raises(RecipeError, match=r"^method cloze \+ head trains nothing by itself here"):
+        answering_by_words(speaking, HARD, "head")
+
+
+def test_a_cloze_trains_its_tokens_and_beside_what_trains_more(speaking: Path) -> None:
+    (alone,) = answering_by_words(speaking, SOFT).stages[0].rates
+    assert alone.endswith(".prompt.vectors")
+    both = answering_by_words(speaking, HARD, LAST).stages[0].rates
+    assert both
+    assert all(name.startswith("bert.encoder.layer.2.") for name in both)

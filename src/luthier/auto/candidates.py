@@ -43,7 +43,7 @@ class Candidate:
         recipe = self.recipe
         if recipe.stages is not None or isinstance(recipe.train.lr, dict):
             return None
-        return recipe.train.lr or max(one.rate.value for one in recipe.method)
+        return recipe.train.lr or max(one.inserted_rate for one in recipe.method)
 
 
 def models_of(recipe: Recipe, named: Sequence[str]) -> list[str]:

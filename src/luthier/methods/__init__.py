@@ -81,6 +81,14 @@ class Method(Plugin, ABC):
         """
         return ()
 
+    def frozen(self, model: nn.Module, anatomy: Anatomy) -> Collection[str]:
+        """Names of the parameters in `model`, as it was opened, that no method beside this one may train.
+
+        Raises:
+            RecipeError: the settings do not fit this network.
+        """
+        return ()
+
     def insert(self, model: nn.Module, anatomy: Anatomy, context: Context) -> nn.Module:
         """Put new modules in; returns the network to train. New parameters with `requires_grad` train.
 
@@ -117,8 +125,13 @@ class Method(Plugin, ABC):
         """Positions of the network's input that the method takes for itself."""
         return 0
 
+    @property
+    def inserted_rate(self) -> float:
+        """Learning rate of what is inserted when the recipe names none; a rate that it states is left as it is."""
+        return self.rate.value
+
     def factor(self, parameter: str) -> float:
-        """Learning rate of an inserted parameter over that of the method."""
+        """Learning rate of an inserted parameter over that of the others, whether that is stated or a default."""
         return 1.0
 
     def template(self, context: Context) -> Template | None:

@@ -39,7 +39,8 @@ class Prefix(Method):
     length: Annotated[int, Field(ge=1)] = 20
     """Rows before each attention layer's own."""
     projection: bool = False
-    """Train a network whose outputs are the rows (Li & Liang, equation 3), in place of the rows themselves."""
+    """Train a network whose outputs are the rows (Li & Liang, equation 3), in place of the rows themselves. Where the recipe names no rate,
+    this network has 4e-4."""
     hidden: Annotated[int, Field(ge=1)] = 512
     """Width of that network (Li & Liang, section 4.3: 512 to 800)."""
     activations: bool = True
@@ -81,9 +82,10 @@ class Prefix(Method):
         """The same without the network."""
         return self.model_copy(update={"projection": False})
 
-    def factor(self, parameter: str) -> float:
-        """A step of the network moves each row by hundreds of its weights at once (measured beside the rate)."""
-        return 0.02 if self.projection else 1.0
+    @property
+    def inserted_rate(self) -> float:
+        """With the network a fiftieth: a step of it moves each row by hundreds of its weights at once (measured beside the rate)."""
+        return self.rate.value * (0.02 if self.projection else 1.0)
 
     def _check_length(self, model: nn.Module) -> None:
         from luthier.models.open import positions

@@ -38,7 +38,7 @@ class Head(Method):
     name: ClassVar[str] = "head"
     rate: ClassVar[Rate] = Rate(
         1e-2,
-        "measured on MiniLM and SST-2: accuracy 0.71 after 3 epochs, and 0.61 at 1e-3; Kumar et al. 2022 sweep 1e-4 to 1e-2",
+        "measured on MiniLM and 2,000 rows of SST-2: accuracy 0.71 after 3 epochs, and 0.61 at 1e-3; Kumar et al. 2022 sweep 1e-4 to 1e-2",
     )
     epochs: ClassVar[int] = 30
     """The frozen base is computed once, so they cost next to nothing (0.71 after 3 epochs, 0.74 after 30)."""
@@ -49,7 +49,8 @@ class Top(Method):
 
     name: ClassVar[str] = "top"
     rate: ClassVar[Rate] = Rate(
-        3e-4, "measured: accuracy 0.84 on SST-2 (MiniLM) and 0.89 on hotel reviews (e5), where 5e-5 gives 0.83 and 0.68"
+        3e-4,
+        "measured: accuracy 0.84 on 2,000 rows of SST-2 (MiniLM) and 0.89 on hotel reviews (e5), where 5e-5 gives 0.83 and 0.68",
     )
     needs: ClassVar[frozenset[str]] = frozenset({"blocks"})
 
@@ -85,9 +86,7 @@ class Bias(Method):
 
     def chosen(self, model: nn.Module, anatomy: Anatomy) -> Collection[str]:
         """Every parameter called `bias`, or `q_bias`, `in_proj_bias` and the like."""
-        from luthier.models.anatomy import parameters_of
-
-        head = {name for name, _ in parameters_of(model, anatomy.head)}
+        head = _head_names(model, anatomy)
         biases = [name for name, _ in model.named_parameters() if name.endswith("bias") and name not in head]
         if not biases:
             raise RecipeError(
@@ -106,7 +105,8 @@ class Pattern(Method):
     """Regular expressions, searched anywhere in a parameter's name, such as `layer\\.(4|5)\\.` or `LayerNorm`. Default: every
     weight that the other settings do not freeze."""
     freeze: list[str] = []
-    """Regular expressions of what stays frozen although `train` matches it."""
+    """Regular expressions of what stays frozen although `train` matches it, and which no other method of the list may train. The task
+    head always trains: what an expression matches of it beside other weights is passed over."""
     freeze_children: Annotated[int, Field(ge=1)] | None = None
     """How many of the first children stay frozen too, as by `for child in list(model.children())[:7]`."""
     of: str = ""
@@ -114,13 +114,27 @@ class Pattern(Method):
 
     def chosen(self, model: nn.Module, anatomy: Anatomy) -> Collection[str]:
         """What `train` matches, where it is given, and nothing freezes."""
-        from luthier.models.anatomy import within
-
         names = [name for name, _ in model.named_parameters()]
-        wanted, unwanted = (_compile(patterns, names) for patterns in (self.train, self.freeze))
-        children = self._first_children(model)
-        left = [name for name in names if not within(name, children) and not _matches(name, unwanted)]
-        return [name for name in left if not wanted or _matches(name, wanted)]
+        wanted, unwanted = _compile(self.train, names), self.frozen(model, anatomy)
+        found = [name for name in names if name not in unwanted and (not wanted or _matches(name, wanted))]
+        if _head_names(model, anatomy).issuperset(found):
+            instead = ", or use head, which trains the task head alone" if anatomy.whole_head else ""
+            raise RecipeError(
+                "method pattern: train, freeze and freeze_children leave no weight of the base to train. Let train name some that "
+                f"the others do not freeze{instead}."
+            )
+        return found
+
+    def frozen(self, model: nn.Module, anatomy: Anatomy) -> Collection[str]:
+        """What `freeze` matches, and the first children, outside the head."""
+        head, unwanted = _head_names(model, anatomy), self._unwanted(model)
+        for setting, names in unwanted.items():
+            if names and head.issuperset(names):
+                raise RecipeError(
+                    f"method pattern: {setting} names only weights of the task head, such as {names[0]}, and the task head always "
+                    "trains. Take it out, or name weights of the base."
+                )
+        return {name for names in unwanted.values() for name in names} - head
 
     @model_validator(mode="after")
     def _something_is_said(self) -> Pattern:
@@ -131,6 +145,16 @@ class Pattern(Method):
         if not (self.train or self.freeze or self.freeze_children):
             raise PydanticCustomError("member", "write train, freeze or freeze_children: nothing says what to choose")
         return self
+
+    def _unwanted(self, model: nn.Module) -> dict[str, list[str]]:
+        """Names of what each setting freezes."""
+        from luthier.models.anatomy import within
+
+        names = [name for name, _ in model.named_parameters()]
+        patterns, children = _compile(self.freeze, names), self._first_children(model)
+        found = {f"freeze: {one.pattern!r}": [name for name in names if one.search(name)] for one in patterns}
+        found[f"freeze_children: {self.freeze_children}"] = [name for name in names if within(name, children)]
+        return found
 
     def _first_children(self, model: nn.Module) -> list[str]:
         if self.freeze_children is None:
@@ -148,6 +172,12 @@ class Pattern(Method):
                 f"{len(children)}: {_first(children) or 'none'}. Write fewer, or name another module with of."
             )
         return children[: self.freeze_children]
+
+
+def _head_names(model: nn.Module, anatomy: Anatomy) -> set[str]:
+    from luthier.models.anatomy import parameters_of
+
+    return {name for name, _ in parameters_of(model, anatomy.whole_head)}
 
 
 def _first(names: list[str]) -> str:

@@ -9,7 +9,7 @@ sub-layers   attentions and feed-forwards, in the blocks and in every other stac
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -50,6 +50,13 @@ class Anatomy:
     """Where the base is made of several networks, such as one for images and one for texts, those that do not hold the `blocks`."""
     below: tuple[Stack, ...] = ()
     """Where the base reads by an encoder and writes by a decoder, whichever of the two does not hold the `blocks`."""
+    bare: tuple[str, ...] = ()
+    """Parameters of the head in none of its modules, as the network holds them itself: the weights of wav2vec 2.0's sum over layers."""
+
+    @property
+    def whole_head(self) -> tuple[str, ...]:
+        """Modules and bare parameters of the head."""
+        return (*self.head, *self.bare)
 
     def last(self, count: int) -> tuple[str, ...]:
         """The last blocks of each network side by side, and what they register behind them."""
@@ -68,8 +75,9 @@ def examine(model: nn.Module, new: Iterable[str] = ()) -> Anatomy:
 
     Args:
         model: a model with a task head around a base, as transformers' `AutoModelFor...` make them.
-        new: names of parameters that the checkpoint did not have; their modules count as head.
+        new: names of parameters that the checkpoint did not have; their modules count as head, and so do those that are in none.
     """
+    new = tuple(new)
     prefix, base = _base(model)
     blocks = _blocks(prefix, base)
     head = _head(model, prefix, new, blocks)
@@ -93,6 +101,7 @@ def examine(model: nn.Module, new: Iterable[str] = ()) -> Anatomy:
         base=prefix.rstrip("."),
         beside=tuple(others) if side_by_side else (),
         below=() if side_by_side else tuple(others),
+        bare=_bare(model, prefix, new),
     )
 
 
@@ -152,6 +161,11 @@ def _head(model: nn.Module, prefix: str, new: Iterable[str], blocks: tuple[str, 
     owners = [*getattr(model, "head_names", ()), *(name.rpartition(".")[0] for name in new)]
     inside = [name for name in owners if name and not _holds(name, blocks) and not within(name, (*outside, *blocks))]
     return tuple(dict.fromkeys([*outside, *inside]))
+
+
+def _bare(model: nn.Module, prefix: str, new: Collection[str]) -> tuple[str, ...]:
+    """Parameters that the model holds itself: outside the base all of them, and where it is its own base those that are new."""
+    return tuple(name for name, _ in model.named_parameters(recurse=False) if prefix or name in new)
 
 
 def _after(prefix: str, base: nn.Module, blocks: tuple[str, ...]) -> tuple[str, ...]:

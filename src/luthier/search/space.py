@@ -165,7 +165,7 @@ def _by_method(recipe: Recipe, methods: Among, anatomy: Anatomy) -> Iterator[Dim
 
 def _default(recipe: Recipe, anatomy: Anatomy) -> Iterator[tuple[str, Range | Among]]:
     """The rate, the batch size, and what each method offers where the recipe does not settle it."""
-    rate = recipe.train.lr if isinstance(recipe.train.lr, float) else max(one.rate.value for one in recipe.method)
+    rate = recipe.train.lr if isinstance(recipe.train.lr, float) else max(one.inserted_rate for one in recipe.method)
     yield "train.lr", around(rate)
     size = recipe.train.batch_size
     yield "train.batch_size", Among(tuple(dict.fromkeys((max(1, size // 2), size, 2 * size))))
@@ -203,6 +203,6 @@ def _as_usual(method: Method) -> bool:
 
 
 OWN = {
-    "train.lr": lambda methods: max(one.rate.value for one in methods),
+    "train.lr": lambda methods: max(one.inserted_rate for one in methods),
 }
 """What methods say where the recipe says nothing."""

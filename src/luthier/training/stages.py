@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from luthier.errors import RecipeError
 from luthier.methods import Context, Method
@@ -66,16 +69,19 @@ def apply_methods(
     Raises:
         RecipeError: a method needs what this network does not have, or two methods contradict each other.
     """
-    methods = recipe.methods
+    methods, new = recipe.methods, list(new)
     whole = anatomy = examine(model, new)
-    head = [name for name, _ in parameters_of(model, anatomy.head)]
+    _begin(model, [name for name in anatomy.bare if name in new])
+    head = [name for name, _ in parameters_of(model, anatomy.whole_head)]
     if HEADS[context.head].given or any(method.words for method in methods):
         # what predicts words is not new and trains where a method says so, but for parts that had to be drawn
-        anatomy, head = replace(anatomy, head=()), list(new)
+        anatomy, head = replace(anatomy, head=(), bare=()), new
     plan = _plan(recipe, anatomy, per_epoch)
     for method in methods:
         _check_needs(method, anatomy)
     before = [[frozenset(method.chosen(model, anatomy)) for method in stage.method] for stage in plan]
+    for stage, chosen in zip(plan, before, strict=True):
+        _refuse_thawed(model, anatomy, stage, chosen)
     model.requires_grad_(False)
     model, added = insert_all(model, anatomy, [method for stage in plan for method in stage.method], context)
     owners = [_owners(model, stage, chosen, head, added) for stage, chosen in zip(plan, before, strict=True)]
@@ -84,8 +90,24 @@ def apply_methods(
         for stage, owned in zip(plan, owners, strict=True)
     ]
     _refuse_idle(stages)
+    if not head:
+        _refuse_headless(stages, before)
     switch(model, stages[0].rates)
     return Applied(model, anatomy, tuple(stages), tuple(added))
+
+
+def _begin(model: nn.Module, names: Sequence[str]) -> None:
+    """Give new parameters that the network holds itself the values of a network that is made anew.
+
+    Transformers 5.23 leaves some of them as the memory lay: the rule by which wav2vec 2.0 and WavLM draw does not know the weights of
+    their sum over layers.
+    """
+    if names and isinstance(model, PreTrainedModel):
+        whole: Any = model
+        fresh = type(whole)(whole.config)
+        with torch.no_grad():
+            for name in names:
+                model.get_parameter(name).copy_(fresh.get_parameter(name))
 
 
 def switch(model: nn.Module, names: Iterable[str]) -> None:
@@ -106,8 +128,8 @@ def _plan(recipe: Recipe, anatomy: Anatomy, per_epoch: int | None) -> list[schem
     return [schema.Stage(epochs=math.ceil(epochs / len(methods)), method=[method]) for method in methods]
 
 
-Owners = Mapping[str, tuple[Method, float]]
-"""By name of each parameter that trains: the method whose rate it has, and the factor on that."""
+Owners = Mapping[str, tuple[float, float]]
+"""By name of each parameter that trains: its rate when the recipe names none, and the factor on that or on the rate that it names."""
 
 
 def _owners(
@@ -123,18 +145,18 @@ def _owners(
         RecipeError: one of them is rounded to a few bits.
     """
     order = sorted(zip(stage.method, chosen, strict=True), key=lambda pair: pair[0].wraps)
-    owners: dict[str, tuple[Method, float]] = {}
+    owners: dict[str, tuple[float, float]] = {}
     for method, names in order:
         inserted = {name for one in added if one.method == method for name in one.names}
         for name, one in model.named_parameters():
             if name in inserted:
-                owners.setdefault(name, (method, method.factor(name)))
+                owners.setdefault(name, (method.inserted_rate, method.factor(name)))
             elif plain(name) in names:
                 _refuse_rounded(method, name, one)
-                owners.setdefault(name, (method, 1.0))
+                owners.setdefault(name, (method.rate.value, 1.0))
     for name, _ in model.named_parameters():
         if plain(name) in head:
-            owners[name] = (owners.get(name, (order[0][0], 1.0))[0], 1.0)
+            owners[name] = (owners.get(name, (order[0][0].rate.value, 1.0))[0], 1.0)
     return owners
 
 
@@ -164,8 +186,8 @@ def _stage(
     """The peak rate of each parameter that trains in a stage."""
     lr = stage.lr if stage.lr is not None else recipe.train.lr
     decay = stage.layer_decay if stage.layer_decay is not None else recipe.train.layer_decay
-    rates = Rates(lr, decay, anatomy, judged, _place(recipe, stage))
-    found = {name: rates.of(plain(name), method.rate.value) * factor for name, (method, factor) in owners.items()}
+    rates = Rates(lr, decay, replace(anatomy, head=anatomy.whole_head), judged, _place(recipe, stage))
+    found = {name: rates.of(plain(name), usual) * factor for name, (usual, factor) in owners.items()}
     epochs = stage.epochs or recipe.train.epochs or usual_epochs(stage.method, per_epoch)
     return Stage(epochs, tuple(stage.method), found)
 
@@ -205,6 +227,29 @@ def _check_needs(method: Method, anatomy: Anatomy) -> None:
             f"method {method.name} needs {' and '.join(missing)}, which this model does not have. Use full, head or pattern: any network "
             "takes these."
         )
+
+
+def _refuse_thawed(model: nn.Module, anatomy: Anatomy, stage: schema.Stage, chosen: Sequence[frozenset[str]]) -> None:
+    """Refuse a stage in which a method trains what another of its methods keeps frozen."""
+    for method in stage.method:
+        frozen = frozenset(method.frozen(model, anatomy))
+        for other, names in zip(stage.method, chosen, strict=True):
+            if frozen & names:
+                raise RecipeError(
+                    f"method {other.name} trains {min(frozen & names)}, which method {method.name} beside it keeps frozen. Leave one of "
+                    f"them out, or let {method.name} freeze less."
+                )
+
+
+def _refuse_headless(stages: Sequence[Stage], before: Sequence[Sequence[frozenset[str]]]) -> None:
+    """Refuse a method that is there for a new head alone."""
+    for stage, chosen in zip(stages, before, strict=True):
+        for method, names in zip(stage.methods, chosen, strict=True):
+            if not names and type(method).insert is Method.insert:
+                raise RecipeError(
+                    f"method {method.name} trains a new task head and nothing else, and there is none here: this network answers by what "
+                    f"it was pretrained with. Leave {method.name} out, or take full, top or lora in its place."
+                )
 
 
 def _refuse_idle(stages: Sequence[Stage]) -> None:

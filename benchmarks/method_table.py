@@ -117,7 +117,9 @@ def run_one(job: dict[str, Any]) -> dict[str, Any]:
     day, _, around = machine().partition("\n")[0].partition(", ")
 
     with tempfile.TemporaryDirectory() as place:
-        os.environ["LUTHIER_CACHE"] = f"{place}/cache"  # what another seed has kept would be time that this one does not take
+        os.environ["LUTHIER_CACHE"] = (
+            f"{place}/cache"  # what another seed has kept would be time that this one does not take
+        )
         recipe = {
             "model": job["model"],
             "data": DATA[job["data"]](Path(job["assets"]) / "data", Path(place), job["rows"]),

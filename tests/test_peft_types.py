@@ -15,8 +15,8 @@ KNOWN = "from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as m; assert 'LUTH
     [
         ("import luthier", "assert 'torch' not in sys.modules", "import peft", KNOWN),
         ("import peft", "import luthier", KNOWN),
-        ("import luthier", "from peft import PeftModel", KNOWN),
-        ("import luthier.models.bottleneck", KNOWN),
+        pytest.param(("import luthier", "from peft import PeftModel", KNOWN), marks=pytest.mark.slow),
+        pytest.param(("import luthier.models.bottleneck", KNOWN), marks=pytest.mark.slow),
         ("import luthier", "import peft, importlib", "assert peft.__spec__.name == 'peft'", "importlib.reload(peft)"),
     ],
     ids=["luthier first", "peft first", "by name", "the module itself", "reloaded"],

@@ -46,7 +46,10 @@ def with_views(recipe: dict[str, Any], output: Path, **train: Any) -> dict[str, 
     return recipe | {"data": data, "output": str(output), "train": recipe["train"] | train}
 
 
-@pytest.fixture(params=["text", "image", "audio", "both"])
+IN_BOTH = [pytest.param(medium, marks=pytest.mark.slow) for medium in ("text", "image")]
+
+
+@pytest.fixture(params=["audio", "both", *IN_BOTH])
 def one(request: pytest.FixtureRequest, tiny_bert: Path, reviews: Path, tmp_path: Path) -> dict[str, Any]:
     return asked(request.param, tiny_bert, reviews, tmp_path)
 

@@ -219,6 +219,7 @@ def test_no_pruner_prunes_nothing(rows: Path, tiny_bert: Path, tmp_path: Path) -
     assert {one.state.name for one in search.trials.all()} == {"COMPLETE"}
 
 
+@pytest.mark.slow
 def test_hyperband_gives_few_trials_all_epochs(rows: Path, tiny_bert: Path, tmp_path: Path) -> None:
     keys: dict[str, Any] = {"search": {"pruner": "hyperband"}, "train": {"epochs": 9}}
     search = search_of(recipe_of(tiny_bert, rows, tmp_path / "run", **keys), 10)

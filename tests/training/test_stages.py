@@ -223,7 +223,7 @@ def test_every_step_of_the_log_has_the_number_of_its_stage(tiny_bert: Path, revi
     assert end["reason"] == "all 3 epochs done"
 
 
-@pytest.mark.parametrize("second", [LAST, LORA], ids=["top", "lora"])
+@pytest.mark.parametrize("second", [pytest.param(LAST, marks=pytest.mark.slow), LORA], ids=["top", "lora"])
 def test_killed_in_the_second_stage_it_ends_with_the_same_weights(
     second: dict[str, Any], tiny_bert: Path, reviews: Path, tmp_path: Path
 ) -> None:

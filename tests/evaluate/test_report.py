@@ -287,7 +287,8 @@ def test_predictions_of_another_run_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(3.2, "3 s"), (75, "1 min 15 s"), (3599.7, "1 h 0 min"), (7260, "2 h 1 min")]
+    ("seconds", "said"),
+    [(0.4, "less than 1 s"), (3.2, "3 s"), (75, "1 min 15 s"), (3599.7, "1 h 0 min"), (7260, "2 h 1 min")],
 )
 def test_durations_are_said_as_people_do(seconds, said):
     assert duration(seconds) == said

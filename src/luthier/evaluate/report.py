@@ -121,7 +121,7 @@ def _share(part: float, whole: float) -> str:
 def duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 1 else "less than 1 s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"

@@ -88,9 +88,14 @@ class Run:
         from luthier.model import Model
 
         data, recipe = self.data, self.recipe
-        medium = self.target.reads or data["columns"]["medium"]
-        trusted = recipe.trust_remote_code
-        return Model(self.path / "model", self.target, data["max_length"], recipe.train.device, medium, trusted)
+        return Model(
+            self.path / "model",
+            self.target,
+            data["max_length"],
+            recipe.train.device,
+            self.target.reads or data["columns"]["medium"],
+            recipe.trust_remote_code,
+        )
 
     def predict(self, rows: Any) -> list[Prediction]:
         """Predict rows, in their order; a single one gives a list of one.

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from frozen_runs import Ran, run, still
 
 import tiny_models
+from luthier.training.padding import ends_in
 
 END = "[SEP]"
 
@@ -71,3 +73,13 @@ def test_where_none_does_or_has_no_other_token_one_position_is_enough(
     assert ending(memory, "train") == [1] * (text == END)
     off.same(memory)
     assert parts(memory) == ["last"]
+
+
+@pytest.mark.parametrize(
+    ("row", "length", "expected"),
+    [([5, 6, 7], 3, False), ([5, 6, 9], 3, True), ([5, 6, 9], 2, False), ([5, 9, 6], 3, False), ([9, 9, 9], 1, False)],
+)
+def test_a_row_that_ends_in_a_token(row: list[int], length: int, expected: bool) -> None:
+    ids, lengths = torch.tensor([[1, 2, 9], row]), torch.tensor([2, length])
+    assert ends_in(9, {"input_ids": ids}, lengths) is expected
+    assert not ends_in(9, {"input_values": ids}, lengths)

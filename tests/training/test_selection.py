@@ -13,7 +13,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from luthier.errors import TrainError
 from luthier.models.above import Above, record
 from luthier.models.boundary import Boundary
-from luthier.training.selection import Probe, Selection, ends_in, select
+from luthier.training.selection import Probe, Selection, select
 
 LENGTHS = torch.tensor([2, 3, 5])
 Upper = Callable[[Any, Tensor, Tensor], Tensor]
@@ -122,13 +122,3 @@ def test_the_inputs_of_one_position(part: str, places: list[int]) -> None:
     ids = torch.arange(15).view(3, 5)
     short = Selection((part,)).inputs({"input_ids": ids}, LENGTHS)["input_ids"]
     assert torch.equal(short, ids[torch.arange(3), places].unsqueeze(1))
-
-
-@pytest.mark.parametrize(
-    ("row", "length", "expected"),
-    [([5, 6, 7], 3, False), ([5, 6, 9], 3, True), ([5, 6, 9], 2, False), ([5, 9, 6], 3, False), ([9, 9, 9], 1, False)],
-)
-def test_a_row_that_ends_in_a_token(row: list[int], length: int, expected: bool) -> None:
-    ids, lengths = torch.tensor([[1, 2, 9], row]), torch.tensor([2, length])
-    assert ends_in(9, {"input_ids": ids}, lengths) is expected
-    assert not ends_in(9, {"input_values": ids}, lengths)

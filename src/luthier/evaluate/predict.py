@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from luthier.evaluate.judge import PerRow, take
 from luthier.modalities import Modality
 from luthier.objectives import Answered
 from luthier.tasks import Target
+from luthier.training.memory import in_parts
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
-from luthier.training.step import out_of_memory
 
 Part = tuple[np.ndarray, PerRow, float, float]
 """Of a group of rows: their positions, their scores, loss sum and count."""
@@ -65,18 +66,9 @@ class Scorer:
         found: list[Part] = []
         with evaluating(model):
             for group in sorted_groups(rows.lengths, self.objective.tokens_per_call or TOKENS_PER_CALL)[rank::world]:
-                found += self._fitting(model, rows, group)
+                found += in_parts(partial(self._score, model, rows), group)
                 advance(len(group) * world)
         return _assemble(gather_object(found) if world > 1 else found, len(rows))
-
-    def _fitting(self, model: nn.Module, rows: Feed, group: np.ndarray) -> list[Part]:
-        """Score a group; when memory runs out, in two halves."""
-        try:
-            return [self._score(model, rows, group)]
-        except (RuntimeError, MemoryError) as wrong:
-            if len(group) == 1 or not out_of_memory(wrong):
-                raise
-        return [part for half in np.array_split(group, 2) for part in self._fitting(model, rows, half)]
 
     @torch.inference_mode()
     def _score(self, model: nn.Module, rows: Feed, group: np.ndarray) -> Part:

@@ -152,9 +152,9 @@ class Follower(ABC):
 
     @abstractmethod
     def after_step(self, step: int) -> None:
-        """Called after every step, while its gradients are still there; `step` counts from 0 in this stage.
+        """Called when the weights have moved and their gradients are still there; `step` counts from 0 in this stage.
 
-        The weights have moved, or been left as they were because loss or gradient are not finite.
+        Under fp16 the scaler may have left the weights as they were, and gradients are then not finite.
         """
 
     @abstractmethod

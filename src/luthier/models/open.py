@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,7 @@ def open_model(base: Base, config: Mapping[str, Any], pad_token_id: int | None, 
         new = absent.union(entry[0] for entry in report["mismatched_keys"])
         anatomy = examine(model)
         _check_loaded(base, model, anatomy, new)
+        _begin(model, [name for name in new if "." not in name])
         if below != base:
             model = _merged_adapter(model, base)
     _set_padding(model, pad_token_id)
@@ -277,6 +278,20 @@ def _draw(model: nn.Module, modules: Iterable[str]) -> None:
             for one in module.parameters(recurse=False):
                 one._is_hf_initialized = False  # type: ignore[attr-defined]
             whole._init_weights(module)
+
+
+def _begin(model: nn.Module, names: Collection[str]) -> None:
+    """Give new parameters that the network holds itself the values of a network that is made anew.
+
+    Transformers 5.23 leaves some of them as the memory lay: the rule by which wav2vec 2.0 and WavLM draw does not know the weights of
+    their sum over layers.
+    """
+    if names:
+        whole: Any = model
+        fresh = type(whole)(whole.config)
+        with torch.no_grad():
+            for name in names:
+                model.get_parameter(name).copy_(fresh.get_parameter(name))
 
 
 def _set_padding(model: nn.Module, pad_token_id: int | None) -> None:

@@ -28,7 +28,7 @@ from luthier.settled import holds_run, refuse_other_base, refuse_to_mix, write_s
 from luthier.show import Console
 from luthier.training.checkpoint import Checkpoints
 from luthier.training.job import Callback, Job, State, Step
-from luthier.training.step import out_of_memory
+from luthier.training.memory import out_of_memory
 
 if TYPE_CHECKING:
     from optuna import Trial

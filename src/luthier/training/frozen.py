@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -31,9 +30,10 @@ from luthier.training import keeping
 from luthier.training.below import bytes_of, hash_below
 from luthier.training.features import Features, FrozenFeed, Shape, portions, shapes
 from luthier.training.job import Callback, Job, State
+from luthier.training.memory import in_parts, out_of_memory
 from luthier.training.microbatch import TOKENS_PER_CALL, sorted_groups
-from luthier.training.selection import FIRST, LAST, ROW, Probe, Selection, ends_in, select
-from luthier.training.step import out_of_memory
+from luthier.training.padding import lengths_of, padding_ends_rows
+from luthier.training.selection import FIRST, LAST, ROW, Probe, Selection, select
 
 PROBED = 6
 """Rows to try with, from the shortest to the longest."""
@@ -185,7 +185,7 @@ class _Lower:
         inputs = self._inputs(job.feed, some)
         with torch.no_grad():
             output, short = self._output(inputs), self._output(self._inputs(job.feed, some[:1]))
-            probe = Probe(inputs, _lengths(job.feed, some), job.model(**inputs).logits)
+            probe = Probe(inputs, lengths_of(job.feed, some), job.model(**inputs).logits)
             self.above = Above(job.model, inside, boundary, output.spec).eval()
             self.selection = self._select(output, probe)
         self.shapes = shapes(output.leaves, self.selection)
@@ -198,20 +198,9 @@ class _Lower:
         pads, they read an earlier position than the last. Whether such a row is among those that are tried is chance.
         """
         found = select(self.above, output, probe)
-        if LAST in found.parts and self._padding_ends_rows():
+        if LAST in found.parts and padding_ends_rows(self.inside, [self.job.feed, *self.job.held.values()]):
             return select(self.above, output, replace(probe, ways=(FIRST,)))
         return found
-
-    def _padding_ends_rows(self) -> bool:
-        """Whether a row of any split ends in the token that the network takes for padding."""
-        config: Any = getattr(self.inside, "config", None)
-        padding = getattr(config.get_text_config(), "pad_token_id", None) if config else None  # images have none
-        feeds = [view for feed in (self.job.feed, *self.job.held.values()) for view in feed.views]
-        return padding is not None and any(
-            ends_in(padding, feed.inputs(rows), _lengths(feed, rows))
-            for feed in feeds
-            for rows in portions(feed.lengths)
-        )
 
     def split(self, feed: Feed, lasting: bool) -> Split:
         """Rows, with their outputs where an earlier run has kept them and that is looked for."""
@@ -224,7 +213,7 @@ class _Lower:
         """Compute the outputs.
 
         Raises:
-            TrainError: the disk is full, or memory does not suffice for a single row.
+            TrainError: the disk is full.
         """
         split.tensors = keeping.make(
             split.key, split.sizes, where, lambda empty: self._compute(split.feed, empty, advance)
@@ -238,27 +227,12 @@ class _Lower:
     def _compute(self, feed: Feed, tensors: Sequence[Tensor], advance: Callable[[int], None]) -> None:
         features = self._features(tensors, feed)
         for group in sorted_groups(feed.lengths, TOKENS_PER_CALL):
-            self._put(features, feed, group)
+            in_parts(partial(self._put, features, feed), group)
             advance(len(group))
 
-    def _put(self, features: Features, feed: Feed, group: np.ndarray) -> None:
-        """Compute and store the outputs of a group; when memory runs out, in two halves.
-
-        Raises:
-            TrainError: it does not suffice for a single row.
-        """
-        try:
-            leaves = self._output(self._inputs(feed, group)).leaves
-            features.put(group, self.selection.keep(leaves, _lengths(feed, group)))
-        except (RuntimeError, MemoryError) as wrong:
-            if not out_of_memory(wrong):
-                raise
-            if len(group) == 1:
-                raise TrainError(f"memory ran out with a single row of {feed.lengths[group[0]]} tokens") from wrong
-        else:
-            return
-        for half in np.array_split(group, 2):  # outside of `except`, whose traceback holds the activations
-            self._put(features, feed, half)
+    def _put(self, features: Features, feed: Feed, rows: np.ndarray) -> None:
+        leaves = self._output(self._inputs(feed, rows)).leaves
+        features.put(rows, self.selection.keep(leaves, lengths_of(feed, rows)))
 
     def _output(self, inputs: dict[str, Tensor]) -> Output:
         return record(self.job.model, self.inside, self.boundary.kept, inputs)
@@ -294,11 +268,6 @@ def _spread(lengths: np.ndarray) -> np.ndarray:
     order = np.argsort(lengths, kind="stable")
     some: np.ndarray = order[np.linspace(0, len(order) - 1, min(PROBED, len(order))).astype(int)]
     return some
-
-
-def _lengths(feed: Feed, rows: np.ndarray) -> Tensor:
-    """Positions of each sequence that is read of some rows, (sequences,)."""
-    return torch.from_numpy(feed.sequences(rows).lengths)
 
 
 def _refuse_growing(long: Sequence[Shape | None], short: Sequence[Shape | None]) -> None:

@@ -19,7 +19,8 @@ from accelerate.utils.memory import clear_device_cache
 from luthier.errors import TrainError
 from luthier.models.batch_norm import rest
 from luthier.training.job import Callback, Job, State, Step
-from luthier.training.step import forget_gradients, micro_batches, move, out_of_memory, padded_tokens
+from luthier.training.memory import out_of_memory
+from luthier.training.step import forget_gradients, micro_batches, move, padded_tokens
 from luthier.training.work import enter
 
 

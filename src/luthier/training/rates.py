@@ -39,7 +39,7 @@ class Rates:
         self.decay = decay
         self.anatomy = anatomy
         self._parts = {
-            "head": anatomy.head,
+            "head": anatomy.whole_head,
             "top": anatomy.last(TOP),
             "embeddings": anatomy.embeddings,
         }
@@ -80,7 +80,7 @@ class Rates:
         """Blocks of its own stack above a parameter: none for the head and what follows the blocks, all of them for the embeddings."""
         anatomy = self.anatomy
         stacks = (Stack(anatomy.blocks, anatomy.after), *anatomy.beside, *anatomy.below)
-        if within(name, (*anatomy.head, *(after for stack in stacks for after in stack.after))):
+        if within(name, (*anatomy.whole_head, *(after for stack in stacks for after in stack.after))):
             return 0
         own = [
             len(one.blocks) - index

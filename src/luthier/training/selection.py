@@ -15,7 +15,7 @@ from torch import Tensor
 
 from luthier.errors import TrainError
 from luthier.models.above import KEPT, Above, Output
-from luthier.training.step import out_of_memory
+from luthier.training.memory import out_of_memory
 
 TOLERANCE = 1e-5
 """Largest difference of logits between a call from the boundary upwards and one of the whole network."""
@@ -102,20 +102,6 @@ def select(above: Above, output: Output, probe: Probe) -> Selection:
         if _same(above, selection.keep(output.leaves, probe.lengths), inputs, probe.logits):
             return selection
     raise TrainError("its upper part needs more of the lower part than its output")
-
-
-def ends_in(token: int, inputs: Mapping[str, Tensor], lengths: Tensor) -> bool:
-    """Whether some row ends in a token; one of a single position, whose last is its first, does not count.
-
-    Args:
-        token: its id.
-        inputs: of the network, with `input_ids`, (rows, positions), where it reads tokens.
-        lengths: positions of each row that are no padding, (rows,).
-    """
-    if "input_ids" not in inputs:
-        return False
-    ends = _last(inputs["input_ids"], lengths)[:, 0] == token
-    return bool((ends & (lengths > 1)).any())
 
 
 def _least(above: Above, leaves: Leaves, number: int, probe: Probe) -> str:

@@ -9,11 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from luthier.errors import RecipeError
 from luthier.methods import Context, Method
@@ -71,7 +68,6 @@ def apply_methods(
     """
     methods, new = recipe.methods, list(new)
     whole = anatomy = examine(model, new)
-    _begin(model, [name for name in anatomy.bare if name in new])
     head = [name for name, _ in parameters_of(model, anatomy.whole_head)]
     if HEADS[context.head].given or any(method.words for method in methods):
         # what predicts words is not new and trains where a method says so, but for parts that had to be drawn
@@ -94,20 +90,6 @@ def apply_methods(
         _refuse_headless(stages, before)
     switch(model, stages[0].rates)
     return Applied(model, anatomy, tuple(stages), tuple(added))
-
-
-def _begin(model: nn.Module, names: Sequence[str]) -> None:
-    """Give new parameters that the network holds itself the values of a network that is made anew.
-
-    Transformers 5.23 leaves some of them as the memory lay: the rule by which wav2vec 2.0 and WavLM draw does not know the weights of
-    their sum over layers.
-    """
-    if names and isinstance(model, PreTrainedModel):
-        whole: Any = model
-        fresh = type(whole)(whole.config)
-        with torch.no_grad():
-            for name in names:
-                model.get_parameter(name).copy_(fresh.get_parameter(name))
 
 
 def switch(model: nn.Module, names: Iterable[str]) -> None:
@@ -186,7 +168,7 @@ def _stage(
     """The peak rate of each parameter that trains in a stage."""
     lr = stage.lr if stage.lr is not None else recipe.train.lr
     decay = stage.layer_decay if stage.layer_decay is not None else recipe.train.layer_decay
-    rates = Rates(lr, decay, replace(anatomy, head=anatomy.whole_head), judged, _place(recipe, stage))
+    rates = Rates(lr, decay, anatomy, judged, _place(recipe, stage))
     found = {name: rates.of(plain(name), usual) * factor for name, (usual, factor) in owners.items()}
     epochs = stage.epochs or recipe.train.epochs or usual_epochs(stage.method, per_epoch)
     return Stage(epochs, tuple(stage.method), found)

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 from accelerate.utils import DistributedType
-from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 
 from luthier.recipe.schema import Train
@@ -74,8 +73,8 @@ def move(job: Job, state: State, pieces: Sequence[np.ndarray]) -> tuple[float, f
         group["lr"] = group["peak"] * factor
     if math.isfinite(loss) and (math.isfinite(norm) or job.accelerator.scaler is not None):
         _step(job)
-    for follower in job.work.followers:  # in every step: what AdaLoRA cuts it cuts in one, and that may be this one
-        follower.after_step(number)
+        for follower in job.work.followers:
+            follower.after_step(number)
     forget_gradients(job)
     return norm, max(group["lr"] for group in optimizer.param_groups), sums
 
@@ -84,11 +83,6 @@ def forget_gradients(job: Job) -> None:
     """Set all gradients to None: `optimizer.zero_grad` without what Accelerate looks up at each call."""
     for one in job.work.parameters:
         one.grad = None
-
-
-def out_of_memory(wrong: Exception) -> bool:
-    """Whether an error says that memory has run out, on whatever device."""
-    return isinstance(wrong, MemoryError | torch.OutOfMemoryError) or should_reduce_batch_size(wrong)
 
 
 def _accumulation_limit(settings: Train, lengths: np.ndarray) -> int | None:
